@@ -1,0 +1,42 @@
+# `make` lists the verbs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check lint types contracts docs demo bench bench-compare bench-load scale fuzz coverage clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## make the virtual environment and install everything into it
+
+$(STAMP): pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
+	@touch $@
+
+test: setup ## run the tests
+	$(BIN)/pytest tests -q
+
+lint: setup ## formatting and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup ## mypy and pyright, strict
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+contracts: setup ## the import contracts between the parts
+	$(BIN)/lint-imports
+
+docs: setup ## build the documentation, warnings are errors
+	$(BIN)/mkdocs build --strict --quiet
+
+check: lint types contracts docs test ## everything CI runs
+
+demo: setup ## five agents work through a document over a real gateway with mutual TLS
+	$(BIN)/python -m examples.workflow
+
+clean: ## remove what was built
+	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

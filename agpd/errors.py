@@ -1,0 +1,251 @@
+"""The one error catalogue.
+
+Every refusal and every end of a connection has a `Code`. The native frame carries its number, the SDK's
+exceptions, gRPC and HTTP statuses and the table in `docs/reference/errors.md` follow from `CATALOGUE`.
+"""
+
+import enum
+from typing import NamedTuple
+
+
+class Fault(enum.Enum):
+    """Whose fault it is: who has to change something."""
+
+    NOBODY = "nobody"
+    SENDER = "sender"
+    RECEIVER = "receiver"
+    GATEWAY = "gateway"
+
+
+class Code(enum.IntEnum):
+    """What went wrong. Numbers are on the wire (`proto/native.md` section 9) and never change meaning."""
+
+    OK = 0
+    # names and handles
+    INVALID_NAME = 100
+    NAME_TAKEN = 101
+    TAKEN_OVER = 102
+    UNKNOWN_HANDLE = 103
+    NOT_REGISTERED = 104
+    # routing
+    NO_ROUTE = 200
+    RECEIVER_FULL = 201
+    # permission
+    NOT_PERMITTED = 300
+    # limits
+    TOO_MANY_AGENTS = 400
+    TOO_MANY_SUBSCRIPTIONS = 401
+    TOO_MANY_HANDLES = 402
+    TOO_MANY_ROUTES = 403
+    TOO_MANY_WATCHES = 404
+    # ends of connections
+    GOODBYE = 500
+    SHUTTING_DOWN = 501
+    UNSUPPORTED_VERSION = 510
+    MALFORMED_FRAME = 511
+    FRAME_TOO_LARGE = 512
+    UNKNOWN_KIND = 513
+    ILLEGAL_MOVE = 514
+    FOREIGN_SOURCE = 515
+    HANDSHAKE_TIMEOUT = 520
+    FRAME_TIMEOUT = 521
+    PING_TIMEOUT = 522
+    SLOW_CONSUMER = 523
+    UNAUTHENTICATED = 530
+    CERTIFICATE_REVOKED = 531
+    TOO_MANY_CONNECTIONS = 540
+    OVERLOADED = 541
+    INTERNAL = 550
+    CONNECTION_LOST = 560
+
+
+class Entry(NamedTuple):
+    """What a code means. `grpc` and `http` are status names and numbers of those protocols."""
+
+    fault: Fault
+    fatal: bool  # the connection ends
+    retry: bool  # the same act may succeed later
+    grpc: str
+    http: int
+    meaning: str
+    remedy: str
+
+
+_S, _R, _G, _N = Fault.SENDER, Fault.RECEIVER, Fault.GATEWAY, Fault.NOBODY
+
+# fmt: off
+CATALOGUE: dict[Code, Entry] = {
+    Code.OK: Entry(_N, False, False, "OK", 200, "it worked", ""),
+    Code.INVALID_NAME: Entry(
+        _S, False, False, "INVALID_ARGUMENT", 400,
+        "a name does not follow the grammar",
+        "write organization/namespace/type, each of a-z 0-9 _ -, at most 63 characters",
+    ),
+    Code.NAME_TAKEN: Entry(
+        _S, False, True, "ALREADY_EXISTS", 409,
+        "another connection holds this agent name",
+        "let the UUID be made anew at each start, or end the other connection",
+    ),
+    Code.TAKEN_OVER: Entry(
+        _N, False, False, "ABORTED", 409,
+        "a newer connection of the same key took this agent over",
+        "nothing: the agent lives on in the newer connection",
+    ),
+    Code.UNKNOWN_HANDLE: Entry(
+        _S, False, True, "NOT_FOUND", 404,
+        "the handle is not open on this connection",
+        "open the name again",
+    ),
+    Code.NOT_REGISTERED: Entry(
+        _S, False, False, "FAILED_PRECONDITION", 409,
+        "the agent is not registered on this connection",
+        "register the agent first",
+    ),
+    Code.NO_ROUTE: Entry(
+        _S, False, True, "UNAVAILABLE", 404,
+        "nobody is subscribed to the destination and no route covers it",
+        "start the receiver, or set a route for its name",
+    ),
+    Code.RECEIVER_FULL: Entry(
+        _R, False, True, "RESOURCE_EXHAUSTED", 503,
+        "the receiver does not read fast enough; the message was dropped",
+        "slow down, or add instances of the receiving type",
+    ),
+    Code.NOT_PERMITTED: Entry(
+        _S, False, False, "PERMISSION_DENIED", 403,
+        "the certificate or the grants do not allow this",
+        "use a certificate for that name, or ask for a grant",
+    ),
+    Code.TOO_MANY_AGENTS: Entry(
+        _S, False, False, "RESOURCE_EXHAUSTED", 429,
+        "the connection has reached its limit of agents",
+        "open another connection, or raise agents_per_connection",
+    ),
+    Code.TOO_MANY_SUBSCRIPTIONS: Entry(
+        _S, False, False, "RESOURCE_EXHAUSTED", 429,
+        "the connection has reached its limit of subscriptions",
+        "unsubscribe, or raise subscriptions_per_connection",
+    ),
+    Code.TOO_MANY_HANDLES: Entry(
+        _S, False, False, "RESOURCE_EXHAUSTED", 429,
+        "the connection has reached its limit of open handles",
+        "shut handles that are no longer used, or raise handles_per_connection",
+    ),
+    Code.TOO_MANY_ROUTES: Entry(
+        _S, False, False, "RESOURCE_EXHAUSTED", 429,
+        "the connection has reached its limit of routes",
+        "remove routes, or raise routes_per_connection",
+    ),
+    Code.TOO_MANY_WATCHES: Entry(
+        _S, False, False, "RESOURCE_EXHAUSTED", 429,
+        "the connection has reached its limit of watches",
+        "stop watching something, or raise watches_per_connection",
+    ),
+    Code.GOODBYE: Entry(_N, True, False, "OK", 200, "the peer closed the connection in order", ""),
+    Code.SHUTTING_DOWN: Entry(
+        _N, True, True, "UNAVAILABLE", 503, "the gateway is shutting down", "connect again; the SDK does so"
+    ),
+    Code.UNSUPPORTED_VERSION: Entry(
+        _S, True, False, "FAILED_PRECONDITION", 400,
+        "no protocol version in common",
+        "use an SDK and a gateway whose versions overlap",
+    ),
+    Code.MALFORMED_FRAME: Entry(
+        _S, True, False, "INVALID_ARGUMENT", 400,
+        "a frame does not decode as its kind demands",
+        "mend the client; proto/native.md has the layout",
+    ),
+    Code.FRAME_TOO_LARGE: Entry(
+        _S, True, False, "RESOURCE_EXHAUSTED", 413,
+        "a frame is longer than the announced limit",
+        "send less in one message, or raise frame_limit_bytes on the gateway",
+    ),
+    Code.UNKNOWN_KIND: Entry(
+        _S, True, False, "UNIMPLEMENTED", 400, "a frame kind that this version does not know", "mend the client"
+    ),
+    Code.ILLEGAL_MOVE: Entry(
+        _S, True, False, "FAILED_PRECONDITION", 400,
+        "a frame that is not allowed in this state of the session",
+        "mend the client; proto/native.md section 4 has the table",
+    ),
+    Code.FOREIGN_SOURCE: Entry(
+        _S, True, False, "PERMISSION_DENIED", 403,
+        "a frame claims a source that is not registered on this connection",
+        "send only as agents of this connection",
+    ),
+    Code.HANDSHAKE_TIMEOUT: Entry(
+        _S, True, True, "DEADLINE_EXCEEDED", 408, "no complete hello in time", "connect again"
+    ),
+    Code.FRAME_TIMEOUT: Entry(
+        _S, True, True, "DEADLINE_EXCEEDED", 408, "a frame was begun and not finished in time", "connect again"
+    ),
+    Code.PING_TIMEOUT: Entry(
+        _S, True, True, "UNAVAILABLE", 408, "two pings were not answered", "connect again; look for a blocked event loop"
+    ),
+    Code.SLOW_CONSUMER: Entry(
+        _R, True, True, "RESOURCE_EXHAUSTED", 429,
+        "the connection did not take what was sent to it",
+        "receive faster, or spread the load over more instances",
+    ),
+    Code.UNAUTHENTICATED: Entry(
+        _S, True, False, "UNAUTHENTICATED", 401,
+        "the client certificate does not say who this is",
+        "issue one with `agpctl pki issue agent`; it needs exactly one agp:// URI",
+    ),
+    Code.CERTIFICATE_REVOKED: Entry(
+        _S, True, False, "UNAUTHENTICATED", 401, "the client certificate has been revoked", "issue a new one"
+    ),
+    Code.TOO_MANY_CONNECTIONS: Entry(
+        _G, True, True, "RESOURCE_EXHAUSTED", 503,
+        "the gateway holds as many connections as it may",
+        "connect later, or raise connections",
+    ),
+    Code.OVERLOADED: Entry(
+        _G, True, True, "RESOURCE_EXHAUSTED", 503, "the gateway is over its memory budget", "connect again later"
+    ),
+    Code.INTERNAL: Entry(
+        _G, True, True, "INTERNAL", 500, "the gateway failed", "report it with the gateway's log"
+    ),
+    Code.CONNECTION_LOST: Entry(
+        _N, True, True, "UNAVAILABLE", 503,
+        "the connection ended without a word",
+        "the SDK connects again; look at the network or the other side's log",
+    ),
+}
+# fmt: on
+
+
+class AgpdError(Exception):
+    """Base of every error of agpd that has a code."""
+
+    def __init__(self, code: Code, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(describe(code, detail))
+
+
+class Refused(AgpdError):
+    """One act is refused; the connection goes on. Only codes that are not fatal."""
+
+
+class Fatal(AgpdError):
+    """The connection must end with this code."""
+
+
+def describe(code: Code, detail: str = "") -> str:
+    """One line for people: code, meaning, what exactly, and the way out."""
+    entry = CATALOGUE[code]
+    text = f"{code.name}: {entry.meaning}"
+    if detail:
+        text += f" ({detail})"
+    if entry.remedy:
+        text += f"; {entry.remedy}"
+    return text
+
+
+def code_of(number: int) -> Code:
+    """The code with this number; numbers that a newer peer may send and we do not know become `INTERNAL`."""
+    try:
+        return Code(number)
+    except ValueError:
+        return Code.INTERNAL
