@@ -232,6 +232,13 @@ class Fatal(AgpdError):
     """The connection must end with this code."""
 
 
+class ConfigError(Exception):
+    """What the operator has written cannot be used: one line with the setting or file and the way out.
+
+    It has no code because it never reaches a wire: it is raised before anything listens.
+    """
+
+
 def describe(code: Code, detail: str = "") -> str:
     """One line for people: code, meaning, what exactly, and the way out."""
     entry = CATALOGUE[code]
