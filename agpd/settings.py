@@ -152,7 +152,8 @@ def _part(kinds: Kinds, name: str, part: object, mark: str) -> Iterator[str]:
             yield f"# {sentence(kinds[f'{name}.{key}'])}"
             yield f"{mark}{key} = {literal(key, getattr(part, key))}"
         yield ""
-    elif isinstance(part, tuple):
+    else:
+        assert isinstance(part, tuple), "a setting outside the sections is a list of tables"
         yield f"# {sentence(kinds[name])}"
         for item in part:
             yield f"{mark}[[{name}]]"
