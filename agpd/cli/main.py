@@ -1,0 +1,85 @@
+"""The two commands: `agpd` runs a gateway, `agpctl` works with one."""
+
+import os
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from agpd.cli.lazy import Lazy, LazyGroup
+from agpd.cli.options import config_options
+
+AGPD = {
+    "serve": Lazy("agpd.cli.serve", "serve", "Run a gateway."),
+    "dev": Lazy("agpd.cli.serve", "dev", "Run a gateway on this machine without any configuration."),
+}
+AGPCTL = {
+    "pki": Lazy("agpd.cli.pki", "pki", "Make certificates and revoke them."),
+    "pub": Lazy("agpd.cli.messages", "pub", "Publish messages."),
+    "sub": Lazy("agpd.cli.messages", "sub", "Subscribe and print what arrives."),
+    "request": Lazy("agpd.cli.messages", "request", "Send a request and print the reply."),
+    "watch": Lazy("agpd.cli.messages", "watch", "Print which agents of a type join and leave."),
+    "bench": Lazy("agpd.cli.bench", "bench", "Measure throughput and latency."),
+}
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(cls=LazyGroup, lazy=AGPD, invoke_without_command=True, context_settings=_HELP)
+@click.version_option(package_name="agpd", prog_name="agpd")
+@click.option("--print-config", is_flag=True, help="Print the configuration as a TOML file and exit.")
+@config_options
+@click.pass_context
+def agpd(ctx: click.Context, print_config: bool, file: Path | None, sets: tuple[str, ...]) -> None:
+    """A message gateway for AI agents."""
+    if print_config:
+        _show(file, sets, with_origins=False)
+        ctx.exit()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
+    if any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("file", "sets")):
+        raise click.UsageError(
+            "write --config and --set after the command, such as: agpd serve --config FILE"
+        )
+
+
+@click.group(cls=LazyGroup, lazy=AGPCTL, context_settings=_HELP)
+@click.version_option(package_name="agpd", prog_name="agpctl")
+def agpctl() -> None:
+    """Work with a gateway: certificates, messages, measurements."""
+
+
+@agpd.group()
+def config() -> None:
+    """Show or check the configuration."""
+
+
+@config.command()
+@config_options
+@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+def show(file: Path | None, sets: tuple[str, ...], origin: bool) -> None:
+    """Print the configuration as a TOML file, or each setting with its origin."""
+    _show(file, sets, with_origins=origin)
+
+
+@config.command()
+@config_options
+def check(file: Path | None, sets: tuple[str, ...]) -> None:
+    """Say whether a gateway can start with this configuration. Certificate files are not opened."""
+    from agpd.config import load
+
+    load(file, os.environ, sets)
+    click.echo("the configuration is good")
+
+
+def _show(file: Path | None, sets: tuple[str, ...], *, with_origins: bool) -> None:
+    from agpd.config import origins, read, to_toml
+
+    config = read(file, os.environ, sets)
+    if not with_origins:
+        click.echo(to_toml(config))
+        return
+    places = origins(file, os.environ, sets)
+    width = max(map(len, places))
+    for name, place in places.items():
+        click.echo(f"{name:<{width}}  {place}")

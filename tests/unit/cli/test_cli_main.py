@@ -1,0 +1,146 @@
+"""The command skeleton: what is listed, what is loaded, and how errors end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from agpd.cli.lazy import Lazy, LazyGroup
+from agpd.cli.main import AGPCTL, AGPD, agpctl, agpd
+from agpd.config import Config, ConfigError, to_toml
+from agpd.errors import Code, Refused
+
+HEAVY = {"rich", "cryptography", "uvloop", "msgspec", "asyncio", "ssl", "logging", "agpd_client"}
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    """No setting of the developer's own environment reaches the tests."""
+    for variable in list(os.environ):
+        if variable.startswith("AGPD_"):
+            monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+    return CliRunner()
+
+
+@pytest.mark.parametrize(("group", "lazy"), [(agpd, AGPD), (agpctl, AGPCTL)])
+def test_help_lists_every_command_without_importing_it(
+    runner: CliRunner, group: LazyGroup, lazy: dict[str, Lazy]
+) -> None:
+    answer = runner.invoke(group, ["--help"])
+    assert answer.exit_code == 0
+    for name, place in lazy.items():
+        assert f"  {name} " in answer.output
+        assert place.help in answer.output
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter loads for `code`."""
+    code = f"import json, sys\nbefore = set(sys.modules)\ntry:\n    {code}\nexcept SystemExit: pass\n"
+    code += "print('\\n' + json.dumps([name.partition('.')[0] for name in set(sys.modules) - before]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", ["agpd", "agpctl"])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    loaded = loaded_by(f"from agpd.cli.main import {command}; {command}(['--help'])")
+    assert "click" in loaded
+    assert not loaded & HEAVY
+
+
+def test_control_a_command_that_reads_settings_loads_them() -> None:
+    assert "msgspec" in loaded_by("from agpd.cli.main import agpd; agpd(['--print-config'])")
+
+
+def test_no_command_shows_the_help_and_fails(runner: CliRunner) -> None:
+    for group in (agpd, agpctl):
+        answer = runner.invoke(group, [])
+        assert answer.exit_code == 2
+        assert "Commands:" in answer.output
+
+
+def test_version(runner: CliRunner) -> None:
+    for group, name in ((agpd, "agpd"), (agpctl, "agpctl")):
+        assert runner.invoke(group, ["--version"]).output.startswith(f"{name}, version 0.")
+
+
+def test_print_config(runner: CliRunner) -> None:
+    assert runner.invoke(agpd, ["--print-config"]).output.rstrip() == to_toml(Config()).rstrip()
+    Path("a.toml").write_text("[log]\nlevel = 'error'\n")
+    changed = runner.invoke(
+        agpd,
+        ["--config", "a.toml", "--set", "listen.native=[::1]:1", "--print-config"],
+        env={"AGPD_LOG__FORMAT": "json"},
+    ).output
+    for line in ('level = "error"', 'native = "[::1]:1"', 'format = "json"'):
+        assert line in changed.splitlines()
+    assert runner.invoke(agpd, ["config", "show"], env={"AGPD_CONFIG": "a.toml"}).output == changed.replace(
+        '"[::1]:1"', '"127.0.0.1:7420"'
+    ).replace('"json"', '"text"')
+
+
+def test_options_before_the_command_are_not_silently_ignored(runner: CliRunner) -> None:
+    for options in (["--config", "a.toml"], ["--set", "log.level=debug"]):
+        answer = runner.invoke(agpd, [*options, "config", "show"])
+        assert answer.exit_code == 2
+        assert "after the command, such as: agpd serve --config FILE" in answer.output
+    assert runner.invoke(agpd, ["config", "show", "--set", "log.level=debug"]).exit_code == 0
+
+
+def test_config_show_tells_origins(runner: CliRunner) -> None:
+    answer = runner.invoke(agpd, ["config", "show", "--origin", "--set", "log.level=debug"])
+    rows = dict(line.split(maxsplit=1) for line in answer.output.splitlines())
+    assert rows["log.level"] == "--set log.level"
+    assert rows["tls.key"] == "default"
+
+
+def test_config_check(runner: CliRunner) -> None:
+    bad = runner.invoke(agpd, ["config", "check"])
+    assert (bad.exit_code, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("Error: TLS needs tls.certificate, tls.key, tls.ca")
+    assert len(bad.stderr.splitlines()) == 1
+    good = runner.invoke(agpd, ["config", "check", "--set", "listen.plaintext=true"])
+    assert (good.exit_code, good.output) == (0, "the configuration is good\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("a\nb\x1b[31m\u2028c"), "Error: a b?[31m c"),
+        (Refused(Code.NO_ROUTE, "acme/docs/writer"), "Error: NO_ROUTE: nobody is subscribed"),
+    ],
+)
+def test_errors_of_a_command_are_one_line(runner: CliRunner, error: Exception, line: str) -> None:
+    group = LazyGroup("test")
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    answer = runner.invoke(group, ["fail"])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith(line)
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_other_errors_are_not_hidden(runner: CliRunner) -> None:
+    group = LazyGroup("test")
+
+    @group.command()
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    assert isinstance(runner.invoke(group, ["fail"]).exception, ZeroDivisionError)
+
+
+def test_a_lazy_command_runs(runner: CliRunner) -> None:
+    group = LazyGroup("test", lazy={"shown": Lazy("agpd.cli.main", "show", "Another name for it.")})
+    assert runner.invoke(group, ["shown"]).output.rstrip() == to_toml(Config()).rstrip()
+    assert group.list_commands(click.Context(group)) == ["shown"]
+    assert "No such command 'absent'" in runner.invoke(group, ["absent"]).output
