@@ -1,0 +1,242 @@
+"""TLS of the gateway: the one place where server contexts are made, and the files they are made of.
+
+TLS 1.3 only, client certificates always, no session tickets: a client that resumes by ticket is not checked
+against the revocation list. A live context cannot take a new revocation list either, so a reload makes a
+new context.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from agpd.errors import ConfigError
+from agpd.gateway.principal import Principal
+from agpd.transport.identity import Profile, extension
+
+_REVOCATIONS_ISSUE = "write one with `agpctl pki crl`"
+_GATEWAY_ISSUE = "issue one with `agpctl pki issue gateway`"
+
+
+class TlsConfigError(ConfigError):
+    """A certificate, key or revocation list cannot be used. Names the file, the fault and the way out."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}; {remedy}")
+
+
+def server_context(
+    certificate: Path, key: Path, cas: Sequence[Path], crl: Path | None = None
+) -> ssl.SSLContext:
+    """A context for an agent-facing listener.
+
+    `cas` are PEM bundles of the authorities whose clients are let in; `crl` holds one revocation list of each
+    of them, and only leaf certificates are looked up in it. Raises `TlsConfigError`.
+    """
+    authorities = _authorities(cas)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    # Python 3.11 takes one group; left alone it offers P-521 and X448 too.
+    context.set_ecdh_curve("X25519")
+    _load_own(context, certificate, key)
+    context.load_verify_locations(cadata=b"".join(ca.public_bytes(Encoding.DER) for ca in authorities))
+    if crl is not None:
+        _revocation_lists(crl, authorities)
+        context.load_verify_locations(cafile=crl)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    assert context.num_tickets == 0, "tickets would bypass revocation"
+    return context
+
+
+class _Loaded(NamedTuple):
+    context: ssl.SSLContext
+    profile: Profile
+    revoked: frozenset[tuple[bytes, int]]
+    crl_lives: list[tuple[float, float]]  # thisUpdate, nextUpdate of each list
+
+
+class Certificates:
+    """What the files on disk say now: the context for the next handshake, the profile and the revocations.
+
+    `tenant_cas` (organization to PEM file with one authority) are trusted as well as `cas`. Raises
+    `TlsConfigError` if the files cannot be used at the start.
+    """
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        cas: Sequence[Path],
+        crl: Path | None = None,
+        *,
+        clock: Callable[[], float],
+        tenant_cas: Mapping[str, Path] | None = None,
+        accept_any_name: bool = False,
+    ) -> None:
+        self._certificate, self._key, self._crl = certificate, key, crl
+        self._tenant_cas = dict(tenant_cas or {})
+        self._cas = [*cas, *self._tenant_cas.values()]
+        self._clock = clock
+        self._accept_any_name = accept_any_name
+        self._seen = self._signature()
+        self._loaded = self._load()
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context for the next handshake."""
+        return self._loaded.context
+
+    @property
+    def profile(self) -> Profile:
+        """The profile for `principal_of`; it changes together with the context."""
+        return self._loaded.profile
+
+    def changed(self) -> bool:
+        """Has a file changed (time, size or inode) since the last load or attempt to reload?"""
+        return self._signature() != self._seen
+
+    def reload(self) -> None:
+        """Read the files again; the next handshake uses them. Connections that live are not touched.
+
+        Raises `TlsConfigError` if they cannot be used; what was loaded before then stays in force.
+        """
+        # Taken first: a file replaced while we read is seen as a change the next time.
+        self._seen = self._signature()
+        self._loaded = self._load()
+
+    def is_revoked(self, principal: Principal) -> bool:
+        """Does the loaded revocation list hold this peer's certificate?"""
+        return (principal.issuer, principal.serial) in self._loaded.revoked
+
+    def crl_life_left(self) -> float | None:
+        """Fraction of life left in the revocation list that ends first; None without one.
+
+        At 0 or below it has ended, and every client is refused. Alarm below 0.25.
+        """
+        now = self._clock()
+        return min(((end - now) / (end - begin) for begin, end in self._loaded.crl_lives), default=None)
+
+    def _signature(self) -> list[tuple[int, int, int] | None]:
+        paths = [self._certificate, self._key, *self._cas, *([self._crl] if self._crl else [])]
+        return [_stamp(path) for path in paths]
+
+    def _load(self) -> _Loaded:
+        context = server_context(self._certificate, self._key, self._cas, self._crl)
+        tenant_cas = {organization: _authority(path) for organization, path in self._tenant_cas.items()}
+        profile = Profile(self._clock, self._accept_any_name, tenant_cas)
+        lists = _revocation_lists(self._crl, _authorities(self._cas)) if self._crl else []
+        revoked = frozenset(
+            (crl.issuer.public_bytes(), entry.serial_number) for crl in lists for entry in crl
+        )
+        return _Loaded(context, profile, revoked, [_life(crl) for crl in lists])
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read(path: Path, remedy: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TlsConfigError(path, error.strerror or str(error), remedy) from error
+
+
+def _check_own(certificate: Path, key: Path) -> None:
+    leaf = _load_certificates(certificate, _GATEWAY_ISSUE)[0]
+    usages = extension(leaf, x509.ExtendedKeyUsage)
+    if usages is not None and ExtendedKeyUsageOID.SERVER_AUTH not in usages:
+        raise TlsConfigError(certificate, "its extended key usage lacks serverAuth", _GATEWAY_ISSUE)
+    try:
+        private = load_pem_private_key(_read(key, _GATEWAY_ISSUE), None)
+    except TypeError as error:
+        raise TlsConfigError(
+            key, "the key is encrypted", "store it without a passphrase, mode 0600"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise TlsConfigError(key, "no private key in PEM form", _GATEWAY_ISSUE) from error
+    if private.public_key() != leaf.public_key():
+        raise TlsConfigError(
+            key, f"the key is not that of {certificate}", "name the pair that belongs together"
+        )
+
+
+def _load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    _check_own(certificate, key)
+    try:
+        # The empty password keeps OpenSSL from asking for one on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise TlsConfigError(certificate, f"OpenSSL refuses it: {error.reason}", _GATEWAY_ISSUE) from error
+
+
+def _load_certificates(path: Path, remedy: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(path, remedy))
+    except ValueError as error:
+        raise TlsConfigError(path, "no certificate in PEM form", remedy) from error
+
+
+def _authorities(paths: Sequence[Path]) -> list[x509.Certificate]:
+    found = []
+    for path in paths:
+        for certificate in _load_certificates(path, "make an authority with `agpctl pki init`"):
+            basic = extension(certificate, x509.BasicConstraints)
+            if basic is None or not basic.ca:
+                text = certificate.subject.rfc4514_string()
+                raise TlsConfigError(path, f"{text} is not an authority", "name the CA's certificate, ca.pem")
+            found.append(certificate)
+    return found
+
+
+def _authority(path: Path) -> x509.Certificate:
+    found = _authorities([path])
+    if len(found) != 1:
+        raise TlsConfigError(
+            path, f"{len(found)} authorities", "tls.tenant_cas takes one for each organization"
+        )
+    return found[0]
+
+
+def _revocation_lists(
+    path: Path, authorities: Sequence[x509.Certificate]
+) -> list[x509.CertificateRevocationList]:
+    """The lists in the file, each signed by one of the authorities, none of which lacks its list."""
+    begin, data = b"-----BEGIN X509 CRL-----", _read(path, _REVOCATIONS_ISSUE)
+    try:
+        lists = [x509.load_pem_x509_crl(begin + part) for part in data.split(begin)[1:]]
+    except ValueError as error:
+        raise TlsConfigError(path, "no revocation list in PEM form", _REVOCATIONS_ISSUE) from error
+    for authority in authorities:
+        # OpenSSL refuses every client of an authority whose list is missing.
+        if not any(_signed(crl, authority) for crl in lists):
+            text = authority.subject.rfc4514_string()
+            raise TlsConfigError(path, f"no revocation list signed by {text}", _REVOCATIONS_ISSUE)
+    for crl in lists:
+        if crl.next_update_utc is None:
+            raise TlsConfigError(path, "a revocation list without nextUpdate", _REVOCATIONS_ISSUE)
+    return [crl for crl in lists if any(_signed(crl, authority) for authority in authorities)]
+
+
+def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    key = authority.public_key()
+    return crl.issuer == authority.subject and crl.is_signature_valid(key)  # type: ignore[arg-type]
+
+
+def _life(crl: x509.CertificateRevocationList) -> tuple[float, float]:
+    assert crl.next_update_utc is not None, "checked on load"
+    return crl.last_update_utc.timestamp(), crl.next_update_utc.timestamp()
