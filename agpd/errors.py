@@ -57,6 +57,11 @@ class Code(enum.IntEnum):
     OVERLOADED = 541
     INTERNAL = 550
     CONNECTION_LOST = 560
+    # within the SDK, never on the wire
+    NO_ANSWER = 600
+    HANDLER_FAILED = 601
+    UNREADABLE = 602
+    INBOX_FULL = 603
 
 
 class Entry(NamedTuple):
@@ -210,6 +215,24 @@ CATALOGUE: dict[Code, Entry] = {
         _N, True, True, "UNAVAILABLE", 503,
         "the connection ended without a word",
         "the SDK connects again; look at the network or the other side's log",
+    ),
+    Code.NO_ANSWER: Entry(
+        _R, False, True, "DEADLINE_EXCEEDED", 504,
+        "nothing came within the time given",
+        "give it more time, or look whether the receiver works",
+    ),
+    Code.HANDLER_FAILED: Entry(
+        _R, False, False, "UNKNOWN", 500, "the handler of the request raised", "look at the receiver's log"
+    ),
+    Code.UNREADABLE: Entry(
+        _S, False, False, "INVALID_ARGUMENT", 400,
+        "a payload does not have the type that was asked for",
+        "let both sides agree on the type",
+    ),
+    Code.INBOX_FULL: Entry(
+        _R, False, True, "RESOURCE_EXHAUSTED", 429,
+        "an inbox was full and messages were lost",
+        "receive faster, raise the limit or choose the policy 'block'",
     ),
 }
 # fmt: on
