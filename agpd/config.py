@@ -172,8 +172,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     grants: Annotated[
         tuple[Grant, ...],
         _says(
-            "What may cross between organizations, where nothing else does. "
-            "Inside an organization everything but `observe` is allowed without a grant."
+            "What may cross between organizations; nothing else does. "
+            "Inside one, only `observe` needs a grant."
         ),
     ] = ()
 
