@@ -1,0 +1,101 @@
+"""Who is connected: agent -> link, and link -> what it holds.
+
+The second table is what makes the end of a connection cost what the connection held and no more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from agpd.names import Name, Pattern
+
+if TYPE_CHECKING:
+    from agpd.routing.routes import Route
+    from agpd.routing.subscriptions import InstanceEntry, Namespace, TypeEntry
+
+
+class Link(Protocol):
+    """What routing knows of a link: its identity (links are compared and hashed by it), and one question."""
+
+    @property
+    def full(self) -> bool:
+        """Is the outbox over its mark? Such a link is chosen last."""
+        ...
+
+
+class Agent:
+    """An agent that lives on one link. It never moves: a takeover makes a new `Agent`.
+
+    `entries` holds the addresses it is reached by, keyed by type or topic, its own type included.
+    `routes` are the routes that go through it, whoever set them.
+    """
+
+    __slots__ = ("entries", "entry", "link", "name", "observing", "routes", "watches")
+
+    def __init__(self, name: Name, link: Link, entry: InstanceEntry) -> None:
+        self.name = name
+        self.link = link
+        self.entry = entry
+        self.entries: dict[Name, InstanceEntry] = {}
+        self.observing: dict[Pattern, Namespace] = {}
+        self.routes: dict[Route, None] = {}
+        self.watches: dict[Name, TypeEntry] = {}
+
+    @property
+    def registered(self) -> bool:
+        """False for ever once it was unregistered, displaced or detached."""
+        return self.entry.agent is self
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.name}>"
+
+
+class Counts(NamedTuple):
+    """How much a link holds. `subscriptions` are topics and observed namespaces, without the own types."""
+
+    agents: int
+    subscriptions: int
+    routes: int
+    watches: int
+
+
+class Held:
+    """What one link holds: its agents, the routes set over it, and running sums over its agents."""
+
+    __slots__ = ("agents", "routes", "subscriptions", "watches")
+
+    def __init__(self) -> None:
+        self.agents: dict[Name, Agent] = {}
+        self.routes: dict[Route, None] = {}
+        self.subscriptions = 0
+        self.watches = 0
+
+    def counts(self) -> Counts:
+        return Counts(len(self.agents), self.subscriptions, len(self.routes), self.watches)
+
+
+class Connections:
+    """The two tables. Each operation is O(1)."""
+
+    def __init__(self) -> None:
+        self.links: dict[Link, Held] = {}
+        self.agents: dict[Name, Agent] = {}
+
+    def attach(self, link: Link) -> None:
+        """Know a link. Attaching it again changes nothing."""
+        self.links.setdefault(link, Held())
+
+    def detach(self, link: Link) -> None:
+        """Forget a link that holds no agents any more."""
+        held = self.links.pop(link)
+        assert not held.agents, "a link is detached after its agents"
+
+    def add(self, agent: Agent) -> None:
+        """Put an agent on its link, which must be attached (else `KeyError`)."""
+        self.links[agent.link].agents[agent.name] = agent
+        self.agents[agent.name] = agent
+
+    def remove(self, agent: Agent) -> None:
+        """Take an agent off its link."""
+        del self.links[agent.link].agents[agent.name]
+        del self.agents[agent.name]

@@ -1,0 +1,109 @@
+"""The choice: which members of a type get a message.
+
+Everybody, one, or n distinct ones. Chance is passed in as `choose(n)`, uniform over 0 to n - 1. Members whose
+link is full are chosen only if there are not enough others. Nobody gets a message that it sent itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from agpd.routing.subscriptions import InstanceEntry
+
+if TYPE_CHECKING:
+    from agpd.routing.connections import Agent, Link
+
+ALL = 0
+
+Chooser = Callable[[int], int]
+
+
+class Hop(NamedTuple):
+    """A link that gets the message: with `entry` as its new destination, or unchanged if that is None."""
+
+    link: Link
+    entry: InstanceEntry | None
+
+
+class Decision(NamedTuple):
+    """Where a message goes. `count` instances are reached; observers are among the hops but not counted."""
+
+    hops: list[Hop]
+    count: int  # type: ignore[assignment]  # tuple.count() is of no use here
+
+
+def reach(members: list[InstanceEntry], sender: Agent, fanout: int, choose: Chooser) -> Decision:
+    """Whom `fanout` selects: 0 everybody, n > 0 that many distinct members or all there are.
+
+    Everybody costs O(members) and one hop a link; n costs O(n), expected, while few members are full.
+    """
+    if fanout == ALL:
+        return everyone(members, sender)
+    chosen = some(members, sender, fanout, choose)
+    # A member always has a link: the condition is for the type checker.
+    return Decision([Hop(member.link, member) for member in chosen if member.link is not None], len(chosen))
+
+
+def everyone(members: list[InstanceEntry], sender: Agent) -> Decision:
+    """One unpatched hop for each link that has a member other than the sender."""
+    links = [m.link for m in members if m.link is not None and m.agent is not sender]
+    return Decision([Hop(link, None) for link in dict.fromkeys(links)], len(links))
+
+
+def some(members: list[InstanceEntry], sender: Agent, n: int, choose: Chooser) -> list[InstanceEntry]:
+    """n distinct members other than the sender, or all there are; uniform over those that are not full."""
+    if 2 * n >= len(members):
+        return _by_scan(members, sender, n, choose)
+    return _by_draw(members, sender, n, choose)
+
+
+def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Chooser) -> list[InstanceEntry]:
+    """Draw, and draw again if it does not suit. n is under half of the members, so most draws suit.
+
+    If they do not, because many are full, the rest is chosen by a scan: which draws failed says nothing
+    about which of the suitable members come, so the choice stays uniform.
+    """
+    size = len(members)
+    chosen: dict[InstanceEntry, None] = {}
+    for _ in range(4 * n + 8):
+        member = members[choose(size)]
+        link = member.link
+        if link is None or link.full or member.agent is sender or member in chosen:
+            continue
+        chosen[member] = None
+        if len(chosen) == n:
+            return list(chosen)
+    rest = [member for member in members if member not in chosen]
+    return [*chosen, *_by_scan(rest, sender, n - len(chosen), choose)]
+
+
+def _by_scan(members: list[InstanceEntry], sender: Agent, n: int, choose: Chooser) -> list[InstanceEntry]:
+    ready: list[InstanceEntry] = []
+    full: list[InstanceEntry] = []
+    for member in members:
+        if member.link is not None and member.agent is not sender:
+            (full if member.link.full else ready).append(member)
+    if n <= len(ready):
+        return _sample(ready, n, choose)
+    return ready + _sample(full, min(n - len(ready), len(full)), choose)
+
+
+def _sample(pool: list[InstanceEntry], n: int, choose: Chooser) -> list[InstanceEntry]:
+    """n of the pool, by the first n steps of Fisher and Yates; the pool is used up."""
+    for place in range(n):
+        other = place + choose(len(pool) - place)
+        pool[place], pool[other] = pool[other], pool[place]
+    return pool[:n]
+
+
+def add_observers(hops: list[Hop], observers: Iterable[Agent], sender: Agent) -> None:
+    """Append a hop for each observer's link, the sender's own observation aside.
+
+    A link that already gets the message as it is gets no second copy: its observers read that one.
+    """
+    served = {hop.link for hop in hops if hop.entry is None}
+    for observer in observers:
+        if observer is not sender and observer.link not in served:
+            served.add(observer.link)
+            hops.append(Hop(observer.link, None))
