@@ -179,7 +179,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 KINDS = settings.kinds_of(Config)
-_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s\[\]:/]+)):([0-9]{1,5})\Z", re.ASCII)
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s\[\]:/]+)):([0-9]{1,5})\Z")
 
 
 def load(file: Path | None, environ: Mapping[str, str], sets: Sequence[str]) -> Config:

@@ -16,7 +16,7 @@ _SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _TIMES = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 # The last part of a name that has a unit: the units a text may use, and what one unit of the name is in them.
 _UNITS: dict[str, tuple[dict[str, int], int]] = {"bytes": (_SIZES, 1), "ms": (_TIMES, 1), "s": (_TIMES, 1000)}
-_MEASURE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([A-Za-z]*)\Z", re.ASCII)
+_MEASURE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([A-Za-z]*)\Z")
 
 
 def base_of(kind: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 VALUE_LIMIT = 1000
 TRACEBACK_LIMIT = 16_000
 _RESERVED = frozenset({"time", "level", "logger", "event", "traceback"})
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@+*,-]+\Z", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+*,-]+\Z")
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
 _PLAIN_COLOUR = "\x1b[0m"
 
@@ -110,9 +110,9 @@ class TextFormatter(logging.Formatter):
 def _shown(value: object) -> str:
     """A value in a text line: bare if it has only harmless characters, else quoted and escaped."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if _PLAIN.match(text) else json.dumps(text).replace("\x7f", "\\u007f")
+    return text if _PLAIN.match(text) else json.dumps(text)
 
 
 def _escape(text: str) -> str:
     """Printable ASCII, without the quotes."""
-    return json.dumps(text)[1:-1].replace("\x7f", "\\u007f").replace('\\"', '"')
+    return json.dumps(text)[1:-1].replace('\\"', '"')

@@ -89,7 +89,7 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7420", ":7420", "a:", "a:65536", "a:-1", "a:٣", "::1:7420", "a b:1", "a:1\n"]
+    "text", ["", "7420", ":7420", "a:", "a:65536", "a:-1", "a:٣", "::1:7420", "a b:1", "a\u00a0b:1", "a:1\n"]
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ConfigError, match=r"write host:port, such as 127.0.0.1:7420"):
