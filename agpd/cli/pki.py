@@ -159,7 +159,8 @@ def list_issued(directory: Path) -> None:
         table.add_column(heading, no_wrap=True)
     for one in _open(directory).issued():
         table.add_row(f"{one.serial:x}", one.kind, one.name, _date(one.not_after), _state(one, now))
-    Console(soft_wrap=True).print(table)
+    # Never cut off: a serial is there to be copied. The table takes only the width that it needs.
+    Console(width=400).print(table)
 
 
 @pki.command()

@@ -1,0 +1,25 @@
+"""Who a connection is."""
+
+import dataclasses
+
+import pytest
+
+from agpd.gateway.principal import PLAINTEXT, Principal
+from agpd.names import parse, parse_pattern
+
+
+def test_a_principal_speaks_for_its_pattern_only():
+    principal = Principal(parse_pattern("acme/dev/*"), b"k" * 32, 1, 2.0, "agp://acme/dev/*")
+    assert principal.may_speak_as(parse("acme/dev/writer/1"))
+    assert not principal.may_speak_as(parse("acme/devel/writer/1"))
+
+
+def test_a_principal_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PLAINTEXT.label = "root"
+
+
+def test_plaintext_speaks_as_anybody_and_has_no_key():
+    assert PLAINTEXT.may_speak_as(parse("acme/dev/writer/1"))
+    assert PLAINTEXT.key_fingerprint == b""
+    assert PLAINTEXT.not_after > 1e18
