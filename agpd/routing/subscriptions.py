@@ -226,7 +226,8 @@ class Subscriptions:
         elif isinstance(entry, TypeEntry):
             del entry.namespace.types[entry.name.type]
             self.release_namespace(entry.namespace)
-        elif entry.type is not None:
+        else:
+            assert entry.type is not None
             del entry.type.instances[entry.name.instance]
             self.release(entry.type)
 
