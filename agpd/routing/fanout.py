@@ -69,9 +69,9 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
     for _ in range(4 * n + 8):
         member = members[choose(size)]
         link = member.link
-        if link is None or link.full or member.agent is sender or member in chosen:
+        if link is None or link.full or member.agent is sender:
             continue
-        chosen[member] = None
+        chosen[member] = None  # drawn before: nothing changes
         if len(chosen) == n:
             return list(chosen)
     rest = [member for member in members if member not in chosen]

@@ -71,6 +71,13 @@ def test_fanout_3_of_8_is_uniform_over_all_subsets() -> None:
     assert chi_square(seen, 56) < 93.2
 
 
+@pytest.mark.parametrize(("size", "n", "subsets"), [(2, 1, 2), (4, 3, 4), (5, 3, 10), (5, 4, 5)])
+def test_most_of_few_are_chosen_uniformly_too(size: int, n: int, subsets: int) -> None:
+    seen = drawn(members(size), STRANGER, n, 5000, random.Random(4).randrange)
+    assert len(seen) == subsets
+    assert chi_square(seen, subsets) < 27.88  # 9 degrees of freedom
+
+
 def test_the_test_of_uniformity_notices_a_biased_chooser() -> None:
     chance = random.Random(3)
     seen = drawn(members(4), STRANGER, 1, 4000, lambda n: min(chance.randrange(n + 1), n - 1))

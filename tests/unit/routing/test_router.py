@@ -218,9 +218,11 @@ def test_a_watcher_hears_of_others_only(world: World) -> None:
     assert world.router.subscribe(watcher, TOPIC) == []
     assert world.router.watch(watcher, TOPIC) == []  # again: a snapshot without itself
     assert world.router.counts(watcher.link).watches == 1
+    other = world.agent("acme/docs/user/u9")
+    world.router.watch(other, TOPIC)
     world.router.unwatch(watcher, TOPIC)
     assert world.router.counts(watcher.link).watches == 0
-    assert world.router.subscribe(early, TOPIC) == []
+    assert world.router.subscribe(early, TOPIC) == [Presence(other.link, other, TOPIC.at("u1"), True)]
 
 
 @pytest.mark.parametrize("fanout", [0, 1, 2])
@@ -259,6 +261,13 @@ def test_a_route_carries_what_reaches_nobody_else(world: World) -> None:
     world.router.remove_route(other, parse_pattern("*"))
     world.router.remove_route(other, parse_pattern("*"))
     assert world.send(sender, "acme/docs/nobody") == ([], 0)
+
+
+def test_a_route_for_one_instance_carries_that_one_only(world: World) -> None:
+    sender, via = world.agent("acme/docs/user/u1"), world.agent("acme/net/bridge/u1")
+    world.router.set_route(sender, parse_pattern("acme/docs/writer/u1"), via)
+    assert world.send(sender, "acme/docs/writer/u1") == ([Hop(via.link, None)], 1)
+    assert world.send(sender, "acme/docs/writer/u2") == world.send(sender, "acme/docs/writer") == ([], 0)
 
 
 def test_a_route_ends_with_the_agent_it_goes_through(world: World) -> None:

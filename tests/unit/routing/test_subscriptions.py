@@ -57,11 +57,13 @@ def test_equal_names_of_two_organizations_share_nothing() -> None:
 
 def test_members_are_the_occupied_instances() -> None:
     trie = a_trie()
-    entries = [occupy(trie, TYPE.at(f"u{n}"))[0] for n in range(4)]
+    entries = [occupy(trie, TYPE.at(f"u{n}"))[0] for n in range(5)]
     trie.instance(TYPE.at("nobody"))
     of = trie.type(TYPE)
     assert of.members == entries
     trie.vacate(entries[1])  # the last one takes its place
+    assert of.members == [entries[0], entries[4], entries[2], entries[3]]
+    trie.vacate(entries[4])
     assert of.members == [entries[0], entries[3], entries[2]]
     trie.vacate(entries[2])
     trie.vacate(entries[3])
