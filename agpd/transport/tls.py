@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,6 +32,17 @@ class TlsConfigError(ConfigError):
         super().__init__(f"{path}: {problem}; {remedy}")
 
 
+class _Connection(ssl.SSLObject):
+    """Hands out the peer's certificate as DER only.
+
+    The event loop asks for it as a dictionary after every handshake, keeps that with the connection, and prints
+    a traceback if a name in it is not UTF-8. `principal_of` judges the DER instead.
+    """
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        return super().getpeercert(True) if binary_form else {}
+
+
 def server_context(
     certificate: Path, key: Path, cas: Sequence[Path], crl: Path | None = None
 ) -> ssl.SSLContext:
@@ -42,6 +53,7 @@ def server_context(
     """
     authorities = _authorities(cas)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Connection
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET

@@ -8,13 +8,15 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from agpd.names import parse_pattern
 from agpd.transport import certs
+from agpd.transport.pem import load_key
 from agpd.transport.pki import Authority, Pair
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+NOT_ASCII = b"\x30\x04\x86\x02\xff\xfe"  # a SAN with one URI of two bytes that are no text
 NOW = float(int(time.time()))  # the day of the test: OpenSSL asks the system's clock
 
 
@@ -27,13 +29,19 @@ def uri(text):
     return x509.UniformResourceIdentifier(text)
 
 
-def leaf(ca, *names, usages=(CLIENT,), basic=False, common_name="x", begin=-300, end=3600, extra=()):
+def raw_san(value):
+    return x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, value)
+
+
+def leaf(
+    ca, *names, usages=(CLIENT,), basic=False, common_name="x", begin=-300, end=3600, extra=(), key=None
+):
     """DER of a certificate with these SANs; times are seconds from NOW."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
         .issuer_name(ca.certificate.subject)
-        .public_key(certs.new_key().public_key())
+        .public_key((key or certs.new_key()).public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime.fromtimestamp(NOW + begin, UTC))
         .not_valid_after(datetime.fromtimestamp(NOW + end, UTC))
@@ -58,6 +66,10 @@ class World:
         self.ca, self.crl = directory / "ca.pem", directory / "crl.pem"
         self.gateway = self.authority.issue_gateway(["localhost", "127.0.0.1"], directory / "gateway", NOW)
         self.agent = self.issue("acme/dev/writer", "agent")
+
+    @property
+    def signer(self) -> certs.Signer:
+        return certs.Signer(self.authority.certificate, load_key(self.directory / "ca.key"))
 
     def issue(self, name, file, life_s=3600.0) -> Pair:
         return self.authority.issue_agent(parse_pattern(name), self.directory / file, NOW, life_s)

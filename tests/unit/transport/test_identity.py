@@ -3,10 +3,9 @@
 import hashlib
 
 import pytest
-from certificate_world import CLIENT, NOW, SERVER, leaf, signer, uri
+from certificate_world import CLIENT, NOT_ASCII, NOW, SERVER, leaf, raw_san, signer, uri
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,10 +18,6 @@ CA = signer()
 PROFILE = Profile(lambda: NOW)
 WRITER = uri("agp://acme/dev/writer")
 GOOD = leaf(CA, WRITER)
-
-
-def raw_san(value):
-    return x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, value)
 
 
 def refusal(der, profile=PROFILE):
@@ -60,7 +55,6 @@ def test_the_principal_identifies_key_and_certificate():
     assert principal.not_after == NOW + 3600
 
 
-NOT_ASCII = b"\x30\x04\x86\x02\xff\xfe"
 OTHER_URI = uri("spiffe://acme/dev/writer")
 SHAPES = {
     "no SAN": (leaf(CA), "no subject alternative name"),

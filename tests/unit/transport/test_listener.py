@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from certificate_world import NOW, World
+from certificate_world import NOT_ASCII, NOW, World, leaf, raw_san
 
+from agpd.errors import Fatal
 from agpd.transport import listener as module
+from agpd.transport.identity import principal_of
 from agpd.transport.listener import Listener
+from agpd.transport.pem import load_key
 from agpd.transport.sockets import bind
 from agpd.transport.tls import Certificates
 
@@ -62,7 +65,7 @@ class Gate:
     def __init__(self, world, **options):
         self.met, self.told, self.open = [], [], True
         self.certificates = world and Certificates(
-            world.gateway.certificate, world.gateway.key, [world.ca], world.crl, clock=lambda: 0.0
+            world.gateway.certificate, world.gateway.key, [world.ca], world.crl, clock=lambda: NOW
         )
         self.sock = bind("127.0.0.1", 0)
         self.address = self.sock.getsockname()
@@ -180,6 +183,22 @@ async def test_a_revoked_certificate_is_refused_after_a_reload(tmp_path):
         gate.certificates.reload()
         assert not await gate.lets_in(world.client(world.agent))
         await until(lambda: gate.listener.handshake_failed["revoked"] == 1)
+
+
+@on_uvloop
+async def test_a_name_that_is_not_utf_8_is_left_to_the_profile(world):
+    """The authority signed it, so TLS lets it through; the loop must neither print nor lose the connection."""
+    der = leaf(world.signer, extra=[raw_san(NOT_ASCII)], key=load_key(world.agent.key))
+    path = world.directory / "not-ascii.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(der))
+    context = world.client()
+    context.load_cert_chain(path, world.agent.key)
+    async with Gate(world) as gate:
+        assert await gate.greeting(context) == b"!"
+        (one,) = gate.met
+        assert one.transport.get_extra_info("ssl_object").getpeercert(True) == der
+        with pytest.raises(Fatal, match="does not parse"):
+            principal_of(der, gate.certificates.profile)
 
 
 @on_uvloop

@@ -196,10 +196,7 @@ def test_a_serial_is_revoked_for_its_own_authority_only(world, tmp_path):
     """A tenant's authority must not be able to cut another tenant's agents by listing their serials."""
     other = World(tmp_path / "other", "other")
     victim = principal_of(der_of(world.agent), certificates_of(world).profile)
-    ca = certs.Signer(
-        other.authority.certificate, load_pem_private_key((other.directory / "ca.key").read_bytes(), None)
-    )
-    hostile = certs.revocation_list(ca, [certs.Revocation(victim.serial, NOW)], 9, NOW, 3600)
+    hostile = certs.revocation_list(other.signer, [certs.Revocation(victim.serial, NOW)], 9, NOW, 3600)
     both = tmp_path / "both.pem"
     both.write_bytes(world.crl.read_bytes() + hostile.public_bytes(Encoding.PEM))
     certificates = Certificates(
