@@ -49,7 +49,7 @@ class Listener:
     peer. `certificates` None means plaintext: no handshake, none of its caps. `accepting` is asked for every
     socket; `on_refused` is told the reason (of `REFUSALS`) for each socket closed before its handshake.
     Counters: `accepted` (given to a handshake, or to the protocol in plaintext), `refused`, `handshake_failed`
-    (by `FAILURES`).
+    (by `FAILURES`). Nagle's algorithm is off, which both event loops see to.
     """
 
     def __init__(
@@ -243,7 +243,6 @@ class Listener:
 
     async def _connect(self, arrival: _Arrival) -> None:
         try:
-            arrival.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._hand_over(arrival)
         except OSError as error:
             reason = failure_of(error)

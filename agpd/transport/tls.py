@@ -56,7 +56,7 @@ def server_context(
     context.sslobject_class = _Connection
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     # Python 3.11 takes one group; left alone it offers P-521 and X448 too.
     context.set_ecdh_curve("X25519")

@@ -102,7 +102,6 @@ def test_no_session_ticket_is_ever_issued(world):
 def test_a_context_with_tickets_would_let_a_client_resume(world):
     """Negative control: what the two assertions above look for happens when tickets are on."""
     context = context_of(world)
-    context.options &= ~ssl.OP_NO_TICKET
     context.num_tickets = 2
     client = world.client(world.agent)
     _, connection = converse(context, client)
