@@ -11,7 +11,7 @@ has members, and only that tenant's routes can carry what is sent to it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from agpd.names import Name
 
@@ -90,6 +90,7 @@ class TypeEntry(_Entry):
     """A type or topic. `members` are its occupied instances, in no order; `instances` has the pinned too."""
 
     __slots__ = ("changes", "instances", "members", "namespace", "watchers")
+    link: ClassVar[None] = None  # a type is on no link; the forwarding loop asks either kind of entry
 
     def __init__(self, number: int, name: Name, home: Tenant, namespace: Namespace) -> None:
         super().__init__(number, name, home)

@@ -209,3 +209,19 @@ def parse(data: bytes, start: int = 0) -> Frame:
     length, kind, flags, fanout, destination, source, id_ = PREFIX.unpack_from(data, start)
     end = start + LENGTH_SIZE + length
     return Frame(kind, flags, fanout, destination, source, id_, data[start + PREFIX_SIZE : end])
+
+
+def redirect(frame: bytes, packed_handle: bytes) -> bytes:
+    """The frame with another destination handle (four bytes, big-endian)."""
+    return frame[:8] + packed_handle + frame[12:]
+
+
+def ids(frames: bytes) -> list[int]:
+    """The message ids of a run of whole frames."""
+    found = []
+    position = 0
+    while position < len(frames):
+        length, *_, id_ = PREFIX.unpack_from(frames, position)
+        found.append(id_)
+        position += LENGTH_SIZE + length
+    return found

@@ -1,0 +1,237 @@
+"""The composition root: a configuration becomes a running gateway. The only place that knows all parts."""
+
+import asyncio
+import logging
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+from agpd.config import Config, Listen, split_address
+from agpd.errors import Code
+from agpd.gateway.admission import Admission, Grant
+from agpd.gateway.budget import outbox_budget_bytes
+from agpd.gateway.hub import Hub
+from agpd.gateway.lifecycle import ROUND_S, Deadlines, Lifecycle
+from agpd.gateway.link import Link
+from agpd.gateway.outbox import Clock, OutboxLimits, Turn
+from agpd.gateway.principal import Principal
+from agpd.routing.router import Router
+from agpd.telemetry.logs import event
+from agpd.transport.identity import principal_of
+from agpd.transport.listener import Listener
+from agpd.transport.memory import pipe
+from agpd.transport.native import NativeProtocol
+from agpd.transport.sockets import bind
+from agpd.transport.tls import Certificates, TlsConfigError
+
+CRL_ALARM = 0.25  # of its life left
+QUIET_ROUND_S = 0.05
+
+_log = logging.getLogger("agpd.gateway")
+
+
+class Gateway:
+    """A gateway on the running loop. Make it, `start` it, `stop` it.
+
+    Without `start` it listens nowhere and serves what is attached in memory.
+    """
+
+    def __init__(self, config: Config) -> None:
+        loop = asyncio.get_running_loop()
+        self.config = config
+        self.certificates = None if config.listen.plaintext else _certificates(config)
+        self.hub = _hub(config, loop, self._ended)
+        self._lifecycle = Lifecycle(self.hub, Deadlines.of(config), outbox_budget_bytes(config))
+        self._listener: Listener | None = None
+        self._address = ("", 0)
+        self._loop = loop
+        self._rounds: asyncio.TimerHandle | None = loop.call_later(ROUND_S, self._round)
+        self._reload_due = loop.time() + config.tls.reload_check_s
+        self._alarmed = False
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that it listens on; the port is the real one where 0 was asked for."""
+        return self._address
+
+    @property
+    def listener(self) -> Listener:
+        """The accept path, with its counters. Only after `start`."""
+        assert self._listener is not None, "not started"
+        return self._listener
+
+    def start(self, sock: socket.socket | None = None) -> None:
+        """Listen as configured, or on this socket. Raises `BindError`."""
+        limits = self.config.limits
+        sock = sock or bind(*split_address(self.config.listen.native))
+        self._address = sock.getsockname()[:2]
+        self._listener = Listener(
+            sock,
+            self._protocol,
+            certificates=self.certificates,
+            accepting=self._accepting,
+            on_refused=lambda reason: event(_log, logging.DEBUG, "connection refused", reason=reason),
+            prehandshake_limit=limits.prehandshake_connections,
+            prehandshake_per_ip_limit=limits.prehandshake_per_ip,
+            tls_handshake_timeout_s=limits.tls_handshake_timeout_ms / 1000,
+            tls_handshakes_per_second=limits.tls_handshakes_per_second,
+        )
+        self._listener.start()
+        if self.certificates is None:
+            event(_log, logging.WARNING, "plaintext: anyone who reaches this address may use any name")
+
+    def attach(self, protocol: asyncio.Protocol) -> None:
+        """Connect a client's protocol to this gateway through memory, as whoever it says it is."""
+        pipe(NativeProtocol(self.hub, None), protocol)
+
+    def reload(self) -> None:
+        """Read certificates and revocations again, and cut whoever has been revoked. Bad files change nothing."""
+        if self.certificates is None:
+            return
+        try:
+            self.certificates.reload()
+        except TlsConfigError as error:
+            event(_log, logging.ERROR, "certificates not reloaded", problem=str(error))
+            return
+        revoked = [link for link in self.hub.links if self.certificates.is_revoked(link.principal)]
+        for link in revoked:
+            self.hub.end(link, Code.CERTIFICATE_REVOKED)
+        event(_log, logging.INFO, "certificates reloaded", cut=len(revoked))
+
+    async def stop(self, drain_s: float | None = None) -> None:
+        """Accept nobody, ask everybody to leave, and wait up to `drain_s` (default: as configured) for it.
+
+        Then what was accepted is delivered, as far as receivers take it in the linger time, and all is closed.
+        """
+        deadline = self._loop.time() + (
+            self.config.limits.drain_timeout_ms / 1000 if drain_s is None else drain_s
+        )
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+        self.hub.drain()
+        await self._until(lambda: not self.hub.links, deadline)
+        for link in list(self.hub.links):
+            link.hold()
+        linger = self.config.limits.linger_timeout_ms / 1000
+        await self._until(self._delivered, self._loop.time() + (linger if self.hub.links else 0))
+        for link in list(self.hub.links):
+            self.hub.end(link, Code.SHUTTING_DOWN)
+        await self._until(lambda: not self.hub.lingering, self._loop.time() + linger)
+        for link in list(self.hub.lingering):
+            link.carrier.abort()
+        if self._rounds is not None:
+            self._rounds.cancel()
+            self._rounds = None
+        event(_log, logging.INFO, "stopped", **self.hub.statistics())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop(drain_s=0)
+
+    async def _until(self, done: Callable[[], bool], deadline: float) -> None:
+        # What is waited for lies in C buffers and other parts; nothing announces it.
+        while not done() and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(QUIET_ROUND_S)
+
+    def _delivered(self) -> bool:
+        return all(not link.queued and not link.carrier.get_write_buffer_size() for link in self.hub.links)
+
+    def _accepting(self) -> bool:
+        return not self.hub.draining and len(self.hub.links) < self.config.limits.connections
+
+    def _protocol(self) -> NativeProtocol:
+        return NativeProtocol(self.hub, None if self.certificates is None else self._identify)
+
+    def _identify(self, der: bytes) -> Principal:
+        assert self.certificates is not None
+        return principal_of(der, self.certificates.profile)
+
+    def _round(self) -> None:
+        self._rounds = self._loop.call_later(ROUND_S, self._round)
+        self._lifecycle.check()
+        if self.certificates is not None and self._loop.time() >= self._reload_due:
+            self._reload_due = self._loop.time() + self.config.tls.reload_check_s
+            if self.certificates.changed():
+                self.reload()
+            self._warn_of_revocations(self.certificates.crl_life_left())
+
+    def _warn_of_revocations(self, life_left: float | None) -> None:
+        short = life_left is not None and life_left < CRL_ALARM
+        if short and not self._alarmed:
+            event(
+                _log, logging.WARNING, "revocation list ends soon; then nobody is let in", life_left=life_left
+            )
+        self._alarmed = short
+
+    def _ended(self, link: Link, code: Code, detail: str) -> None:
+        level = logging.INFO if code in (Code.GOODBYE, Code.SHUTTING_DOWN) else logging.WARNING
+        event(
+            _log,
+            level,
+            "connection ended",
+            code=code.name,
+            peer=link.peer,
+            principal=link.principal.label,
+            detail=detail,
+            messages_in=link.messages_in,
+            bytes_in=link.bytes_in,
+            bytes_out=link.bytes_out,
+            dropped=link.dropped,
+        )
+
+
+def memory_gateway(config: Config | None = None) -> Gateway:
+    """A gateway for agents of this process, on the running loop: no socket, no TLS, the same routing core."""
+    return Gateway(config or Config(listen=Listen(plaintext=True)))
+
+
+def _hub(config: Config, loop: asyncio.AbstractEventLoop, on_end: Callable[[Link, Code, str], None]) -> Hub:
+    grants = [
+        Grant(subject, grant.verb, what) for grant in config.grants for subject, what in [grant.patterns()]
+    ]
+    admission = Admission(grants, config.limits)
+    numbers = _numbers()
+    chance = random.random  # which instance gets a message is no secret
+
+    def choose(n: int) -> int:
+        return int(chance() * n)
+
+    router = Router(lambda: next(numbers), choose, admission.may_cross)
+    outbox = config.outbox
+    return Hub(
+        router,
+        admission,
+        Turn(loop.call_soon),
+        Clock(time.monotonic, loop.call_later),
+        OutboxLimits(outbox.mark_bytes, outbox.limit_bytes, outbox.stall_budget_ms / 1000),
+        identity=f"agpd-{secrets.token_hex(8)}",
+        on_end=on_end,
+    )
+
+
+def _numbers() -> Iterator[int]:
+    """Handle numbers from a random start, so that they tell nothing; never 0."""
+    number = secrets.randbelow(2**32 - 1)
+    while True:
+        number = number % (2**32 - 1) + 1
+        yield number
+
+
+def _certificates(config: Config) -> Certificates:
+    tls = config.tls
+    return Certificates(
+        Path(tls.certificate),
+        Path(tls.key),
+        [Path(tls.ca)] if tls.ca else [],
+        Path(tls.crl) if tls.crl else None,
+        clock=time.time,
+        tenant_cas={organization: Path(file) for organization, file in tls.tenant_cas.items()},
+        accept_any_name=tls.accept_any_name,
+    )

@@ -1,0 +1,323 @@
+"""The hub: takes messages and control frames from links, asks admission and the router, offers to outboxes.
+
+No `await` anywhere: what is read is queued or refused before the next byte is looked at.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from agpd.errors import CATALOGUE, Code, Fatal, Refused
+from agpd.gateway.admission import Admission
+from agpd.gateway.link import Entry, Flow, Link
+from agpd.gateway.outbox import Clock, OutboxLimits, Turn
+from agpd.gateway.verbs import VERBS
+from agpd.message import Message
+from agpd.routing.fanout import Decision
+from agpd.routing.router import Router
+from agpd.routing.subscriptions import Presence
+from agpd.wire import frames
+from agpd.wire.frames import FANOUT_ALL, FLAGS_KNOWN, RECEIPT_WANTED, Frame, Kind
+
+OnEnd = Callable[[Link, Code, str], None]
+
+
+class Hub:
+    """One gateway's links and tables.
+
+    `on_end(link, code, detail)` hears of each connection that ends, once. Counters are plain integers:
+    `refused` and `ended` by code.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        admission: Admission,
+        turn: Turn,
+        clock: Clock,
+        outbox_limits: OutboxLimits,
+        identity: str,
+        on_end: OnEnd,
+    ) -> None:
+        self.router = router
+        self.admission = admission
+        self.turn = turn
+        self.clock = clock
+        self.outbox_limits = outbox_limits
+        self.identity = identity
+        self.on_end = on_end
+        self.links: dict[Link, None] = {}
+        self.lingering: dict[Link, None] = {}  # ended, the carrier still has bytes to deliver
+        self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to
+        self.refused: Counter[Code] = Counter()
+        self.ended: Counter[Code] = Counter()
+        self.draining = False
+        self.past_messages_in = 0  # of links that have ended
+        self.past_deliveries = 0
+        self.past_dropped = 0
+
+    # -- connections -----------------------------------------------------------------------------------
+
+    def attach(self, link: Link) -> None:
+        """A connection stands. Raises `Fatal(TOO_MANY_CONNECTIONS)`."""
+        if len(self.links) >= self.admission.limits.connections:
+            raise Fatal(Code.TOO_MANY_CONNECTIONS, f"{len(self.links)}")
+        self.links[link] = None
+        self.router.attach(link)
+
+    def end(self, link: Link, code: Code, detail: str = "", *, say: bool = True) -> None:
+        """End a connection with a reason, told to the peer if `say`. What it held is removed at once."""
+        if link.close_code is None:
+            link.close(code, detail, say=say)
+            self.lingering[link] = None
+            self._ended(link, code, detail)
+
+    def lost(self, link: Link, code: Code = Code.CONNECTION_LOST, detail: str = "") -> None:
+        """The carrier has ended, by itself or because we closed it."""
+        self.lingering.pop(link, None)
+        if link.close_code is None:
+            link.abandon(code)
+            self._ended(link, code, detail)
+
+    def _ended(self, link: Link, code: Code, detail: str) -> None:
+        self.ended[code] += 1
+        self.on_end(link, code, detail)
+        if link in self.links:
+            self._detach(link)
+
+    def _detach(self, link: Link) -> None:
+        """Its entries, pins and announcements go; watchers are told."""
+        del self.links[link]
+        presence = self.router.detach(link)
+        for entry in link.opened.values():
+            self.router.unpin(entry)
+        for number in link.told:
+            self._untell(number, link)
+        for table in (link.opened, link.flows, link.reply_flows, link.flows_to, link.sources):
+            table.clear()
+        link.told.clear()
+        self.past_messages_in += link.messages_in
+        self.past_deliveries += link.deliveries
+        self.past_dropped += link.dropped
+        self.tell(presence)
+        self.withdraw_dead()
+
+    # -- messages --------------------------------------------------------------------------------------
+
+    def take(self, message: Message, origin: Link) -> None:
+        """Route a message, or a run of broadcasts of one flow. What cannot be done is refused on `origin`.
+
+        Raises `Fatal` for what no correct client sends.
+        """
+        if message.flags & ~FLAGS_KNOWN:
+            raise Fatal(Code.MALFORMED_FRAME, f"reserved flags 0x{message.flags:02x}")
+        try:
+            flow = self._flow(message, origin)
+            if message.fanout == FANOUT_ALL and not flow.entry.name.instance:
+                reached = self._broadcast(message, flow, origin)
+            else:
+                reached = self._deliver(message, flow, origin)
+        except Refused as refusal:
+            self.refuse(message, refusal.code, origin)
+            return
+        if reached and message.flags & RECEIPT_WANTED:
+            origin.send(
+                frames.encode(
+                    Kind.RECEIPT,
+                    frames.Count(reached),
+                    destination=message.source,
+                    source=message.destination,
+                    id=message.id,
+                )
+            )
+
+    def _deliver(self, message: Message, flow: Flow, origin: Link) -> int:
+        """Unicast, anycast, fan-out to n. Returns how many instances got it."""
+        decision = self.router.decide(flow.agent, flow.entry, message.fanout)
+        if not decision.hops:
+            raise Refused(Code.NO_ROUTE)
+        lost = 0
+        for link, entry in decision.hops:
+            assert isinstance(link, Link)
+            self._introduce(link, flow, flow.entry if entry is None else entry)
+            data = message.frames if entry is None else frames.redirect(message.frames, entry.packed)
+            lost += not link.offer(data, message.count, origin)
+        self._remember_told(flow, decision)
+        return self._judge(message, decision.count, len(decision.hops), lost, origin)
+
+    def _broadcast(self, message: Message, flow: Flow, origin: Link) -> int:
+        """To everybody; the audience is remembered until the entry changes."""
+        version = flow.entry.version  # type: ignore[union-attr]
+        if flow.version != version:
+            decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
+            for link, _ in decision.hops:
+                assert isinstance(link, Link)
+                self._introduce(link, flow, flow.entry)
+            flow.audience = tuple(link for link, _ in decision.hops if isinstance(link, Link))
+            flow.count = decision.count
+            flow.version = version
+        data, count = message.frames, message.count
+        lost = 0
+        for link in flow.audience:
+            lost += not link.offer(data, count, origin)
+        if not flow.audience:
+            raise Refused(Code.NO_ROUTE)
+        return self._judge(message, flow.count, len(flow.audience), lost, origin)
+
+    def _judge(self, message: Message, count: int, offered: int, lost: int, origin: Link) -> int:
+        """After offering to `offered` links, of which `lost` dropped it. Returns how many instances have it."""
+        if not count:
+            raise Refused(Code.NO_ROUTE)  # only observers took it
+        if lost == offered:
+            raise Refused(Code.RECEIVER_FULL)
+        if lost:
+            self.refused[Code.RECEIVER_FULL] += lost * message.count
+            origin.note(
+                Code.RECEIVER_FULL, message.destination, message.source, message.id, lost * message.count
+            )
+        reached = max(count - lost, 1)
+        origin.deliveries += reached * message.count
+        return reached
+
+    @staticmethod
+    def _remember_told(flow: Flow, decision: Decision) -> None:
+        """From now on the forwarding loop may send this flow to its one receiver by itself."""
+        entry = flow.entry
+        if entry.name.instance and len(decision.hops) == 1:
+            link = decision.hops[0].link
+            if isinstance(link, Link) and link is entry.link:
+                flow.told = link
+
+    def dropped(self, frames_: bytes, count: int, flow: Flow, origin: Link) -> None:
+        """The forwarding loop found the receiver of `flow` full."""
+        kind = frames_[4]
+        last = frames.ids(frames_)[-1] if count > 1 else frames.parse(frames_).id
+        number, source = flow.entry.number, flow.agent.entry.number
+        self.refuse(Message(kind, 0, 1, number, source, last, frames_, count), Code.RECEIVER_FULL, origin)
+
+    def refuse(self, message: Message, code: Code, origin: Link) -> None:
+        """Tell the sender: requests and messages with receipt one by one, others once a turn with a count."""
+        self.refused[code] += message.count
+        if message.kind != Kind.REQUEST and not message.flags & RECEIPT_WANTED:
+            origin.note(code, message.destination, message.source, message.id, message.count)
+            return
+        for id_ in frames.ids(message.frames):
+            origin.send(
+                frames.encode(
+                    Kind.REFUSED,
+                    frames.Refusal(code),
+                    destination=message.source,
+                    source=message.destination,
+                    id=id_,
+                )
+            )
+
+    # -- flows -----------------------------------------------------------------------------------------
+
+    def _flow(self, message: Message, origin: Link) -> Flow:
+        """The remembered decision for these handles, or a new one if it is allowed."""
+        pair = message.destination << 32 | message.source
+        flow = origin.flows.get(pair)
+        if flow is None and message.kind == Kind.REPLY:
+            flow = origin.reply_flows.get(pair)
+        return flow if flow is not None else self._open_flow(pair, message, origin)
+
+    def _open_flow(self, pair: int, message: Message, origin: Link) -> Flow:
+        agent = origin.sources.get(message.source)
+        if agent is None:
+            if message.source in origin.former_sources:
+                raise Refused(Code.NOT_REGISTERED)
+            raise Fatal(Code.FOREIGN_SOURCE, f"handle {message.source}")
+        entry = origin.opened.get(message.destination)
+        if entry is None and message.destination in origin.told:
+            entry = self.router.entries.get(message.destination)
+        if entry is None:
+            raise Refused(Code.UNKNOWN_HANDLE)
+        allowed = self._may_send(agent.name.organization, agent, entry)
+        if not allowed and (message.kind != Kind.REPLY or entry.number not in origin.correspondents):
+            raise Refused(Code.NOT_PERMITTED)
+        held = len(origin.flows) + len(origin.reply_flows)
+        self.admission.check_room(held, self.admission.limits.flows_per_connection, Code.TOO_MANY_HANDLES)
+        flow = Flow(agent, entry)
+        origin.remember(pair, flow, reply_only=not allowed)
+        return flow
+
+    def _may_send(self, organization: str, agent: object, entry: Entry) -> bool:
+        if entry.tenant == organization:
+            return True
+        name = agent.name  # type: ignore[attr-defined]
+        return not entry.detached and self.admission.may_cross("publish", name, entry.name)
+
+    def _introduce(self, link: Link, flow: Flow, destination: Entry) -> None:
+        """Announce both handles of a delivery to a link that has not heard of them."""
+        source = flow.agent.entry
+        told = link.told
+        if source.number not in told or source.number not in link.correspondents:
+            self.announce(link, source)
+            link.correspondents.add(source.number)
+        if destination.number not in told:
+            self.announce(link, destination)
+
+    def announce(self, link: Link, entry: Entry) -> None:
+        """Tell a link what a handle means, once."""
+        if entry.number in link.told:
+            return
+        link.told.add(entry.number)
+        self.told_by.setdefault(entry.number, {})[link] = None
+        link.send(frames.encode(Kind.ANNOUNCE, frames.Named(str(entry.name)), destination=entry.number))
+
+    def _untell(self, number: int, link: Link) -> None:
+        links = self.told_by.get(number)
+        if links is not None:
+            links.pop(link, None)
+            if not links:
+                del self.told_by[number]
+
+    def withdraw_dead(self) -> None:
+        """Handles that have died since: everybody who was told forgets them."""
+        for entry in self.router.take_dead():
+            for link in self.told_by.pop(entry.number, ()):
+                link.told.discard(entry.number)
+                link.correspondents.discard(entry.number)
+                link.forget_destination(entry.number)
+                link.send(frames.encode(Kind.WITHDRAW, frames.Handles([entry.number])))
+
+    # -- control ---------------------------------------------------------------------------------------
+
+    def control(self, frame: Frame, origin: Link) -> None:
+        """Act on a frame that is no message. Raises `Fatal` if it is not legal now."""
+        kind = origin.session.receive(frame.kind)
+        try:
+            VERBS[kind](self, frame, origin)
+        except Refused as refusal:
+            self.refused[refusal.code] += 1
+            body = frames.Refusal(refusal.code, refusal.detail[:1000])
+            origin.send(frames.encode(Kind.REFUSED, body, id=frame.id))
+        self.withdraw_dead()
+
+    def tell(self, presence: list[Presence]) -> None:
+        """Presence events to those who watch."""
+        for link, watcher, name, present in presence:
+            assert isinstance(link, Link)
+            body = frames.Presence(str(name), present)
+            link.send(frames.encode(Kind.PRESENCE, body, destination=watcher.entry.number))
+
+    def drain(self) -> None:
+        """Ask every connection to leave; go on routing."""
+        self.draining = True
+        body = frames.Refusal(Code.SHUTTING_DOWN, CATALOGUE[Code.SHUTTING_DOWN].meaning)
+        for link in self.links:
+            if link.session.is_open:
+                link.session.drain()
+                link.send(frames.encode(Kind.DRAIN, body))
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of the gateway since its start."""
+        return {
+            "connections": len(self.links),
+            "agents": sum(len(link.sources) for link in self.links),
+            "messages_in": self.past_messages_in + sum(link.messages_in for link in self.links),
+            "deliveries": self.past_deliveries + sum(link.deliveries for link in self.links),
+            "dropped": self.past_dropped + sum(link.dropped for link in self.links),
+            "refused": self.refused.total(),
+            "queued_bytes": sum(link.queued for link in self.links),
+        }

@@ -1,0 +1,139 @@
+"""What time does to connections: greeting and frame deadlines, pings, stalls, the memory budget, lingering ends.
+
+One periodic check for all links instead of timers for each: a link that is idle costs a few comparisons a round, and
+the data path reads no clock. The clock is passed in.
+"""
+
+from typing import NamedTuple
+
+from agpd.config import Config
+from agpd.errors import Code
+from agpd.gateway.hub import Hub
+from agpd.gateway.link import Link, Watchdog
+from agpd.wire import frames
+from agpd.wire.frames import Kind
+from agpd.wire.session import State
+
+ROUND_S = 1.0
+FRAME_RATE_MINIMUM_BYTES_PER_S = 1024
+FRAME_RATE_GRACE_S = 5.0
+ABOVE_MARK_FACTOR = 6  # write stalls that a link may stay above its mark while it trickles
+
+
+class Deadlines(NamedTuple):
+    """The times of the policy, in seconds."""
+
+    hello_s: float
+    frame_s: float
+    ping_interval_s: float
+    ping_misses: int
+    write_stall_s: float
+    linger_s: float
+
+    @classmethod
+    def of(cls, config: Config) -> "Deadlines":
+        """Those of a configuration."""
+        limits = config.limits
+        return cls(
+            limits.hello_timeout_ms / 1000,
+            limits.frame_timeout_ms / 1000,
+            limits.ping_interval_ms / 1000,
+            limits.ping_misses,
+            config.outbox.write_stall_ms / 1000,
+            limits.linger_timeout_ms / 1000,
+        )
+
+
+class Lifecycle:
+    """The periodic check of one hub. `budget_bytes` bounds all outboxes together."""
+
+    def __init__(self, hub: Hub, deadlines: Deadlines, budget_bytes: int) -> None:
+        self._hub = hub
+        self._deadlines = deadlines
+        self._budget_bytes = budget_bytes
+
+    def check(self) -> None:
+        """One round over all links."""
+        now = self._hub.clock.now()
+        for link in list(self._hub.links):
+            verdict = self._judge(link, link.watch, now)
+            if verdict is not None:
+                self._hub.end(link, *verdict)
+        self._enforce_budget()
+        for link in list(self._hub.lingering):
+            if now - link.closed_at > self._deadlines.linger_s:
+                link.carrier.abort()
+
+    def _judge(self, link: Link, watch: Watchdog, now: float) -> tuple[Code, str] | None:
+        """Why this link must end, if it must."""
+        if link.session.state is State.GREETING:
+            late = now - watch.started_at > self._deadlines.hello_s
+            return (Code.HANDSHAKE_TIMEOUT, "") if late else None
+        if not link.writable and (verdict := self._judge_stall(link, watch, now)):
+            return verdict
+        if link.writable:
+            watch.full_since = None
+            watch.backlog = 0
+        if link.reassembly.open_bytes and (verdict := self._judge_frame(link, watch, now)):
+            return verdict
+        if not link.reassembly.open_bytes:
+            watch.frame_began_at = None
+        return self._judge_silence(link, watch, now)
+
+    def _judge_stall(self, link: Link, watch: Watchdog, now: float) -> tuple[Code, str] | None:
+        """The carrier takes no more: since when, and is it getting less?"""
+        backlog = link.carrier.get_write_buffer_size()
+        if watch.full_since is None:
+            watch.full_since = watch.drained_at = now
+        elif backlog < watch.backlog:
+            watch.drained_at = now
+        watch.backlog = backlog
+        patience = self._deadlines.write_stall_s
+        if now - watch.drained_at > patience:
+            return Code.SLOW_CONSUMER, f"took nothing for {patience:g} s, {link.dropped} messages dropped"
+        if link.full and now - watch.full_since > patience * ABOVE_MARK_FACTOR:
+            return Code.SLOW_CONSUMER, f"above its mark for too long, {link.dropped} messages dropped"
+        return None
+
+    def _judge_frame(self, link: Link, watch: Watchdog, now: float) -> tuple[Code, str] | None:
+        """A frame was begun: is it still the same one, and does it grow?"""
+        if link.holds:
+            watch.frame_began_at = None  # we are the ones who do not read
+            return None
+        have = link.reassembly.open_bytes
+        if watch.frame_began_at is None or have < watch.frame_bytes_before:
+            watch.frame_began_at = now
+        watch.frame_bytes_before = have
+        age = now - watch.frame_began_at
+        too_slow = age > FRAME_RATE_GRACE_S and have < age * FRAME_RATE_MINIMUM_BYTES_PER_S
+        if age > self._deadlines.frame_s or too_slow:
+            return Code.FRAME_TIMEOUT, f"{have} bytes in {age:.0f} s"
+        return None
+
+    def _judge_silence(self, link: Link, watch: Watchdog, now: float) -> tuple[Code, str] | None:
+        """Ping a link that says nothing; end it when nothing has come since the last two."""
+        if link.bytes_in != watch.bytes_in or link.holds:
+            watch.bytes_in = link.bytes_in
+            watch.heard_at = now
+            watch.pings = 0
+            return None
+        interval = self._deadlines.ping_interval_s
+        if now - watch.heard_at < interval * (watch.pings + 1):
+            return None
+        if watch.pings >= self._deadlines.ping_misses:
+            return Code.PING_TIMEOUT, f"silent for {now - watch.heard_at:.0f} s"
+        watch.pings += 1
+        link.send(frames.encode(Kind.PING, id=watch.pings))
+        return None
+
+    def _enforce_budget(self) -> None:
+        """All outboxes together over the budget: cut the largest first, until they are not."""
+        waiting = [link for link in self._hub.links if not link.writable and link.queued]
+        total = sum(link.queued for link in waiting)
+        if total <= self._budget_bytes:
+            return
+        for link in sorted(waiting, key=lambda each: each.queued, reverse=True):
+            total -= link.queued
+            self._hub.end(link, Code.SLOW_CONSUMER, "all outboxes together are over their budget")
+            if total <= self._budget_bytes:
+                return

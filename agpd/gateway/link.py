@@ -1,0 +1,236 @@
+"""A link: whatever messages come from and go to. An outbox, and what this peer has been allowed and told.
+
+The carrier (a socket, a pipe in memory) is handed in; nothing here knows which.
+"""
+
+from typing import Protocol
+
+from agpd.errors import Code
+from agpd.gateway.outbox import Clock, Outbox, OutboxLimits, Turn
+from agpd.gateway.principal import Principal
+from agpd.routing.connections import Agent
+from agpd.routing.subscriptions import InstanceEntry, TypeEntry
+from agpd.wire import frames
+from agpd.wire.frames import Kind
+from agpd.wire.framing import Reassembly
+from agpd.wire.session import Session, Side
+
+Entry = InstanceEntry | TypeEntry
+
+
+class Carrier(Protocol):
+    """What carries the bytes: the part of `asyncio.Transport` that links use."""
+
+    def write(self, data: bytes) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Flow:
+    """The remembered decision for one source and one destination of a link.
+
+    `told` is the link that a destination of four segments is on, once it knows both handles: while the entry
+    still points to it, frames go there without further questions. For a destination of three segments the
+    audience of a broadcast is remembered with the version of the entry that it was made from.
+    """
+
+    __slots__ = ("agent", "audience", "count", "entry", "told", "version")
+
+    def __init__(self, agent: Agent, entry: Entry) -> None:
+        self.agent = agent
+        self.entry = entry
+        self.told: Link | None = None
+        self.audience: tuple[Link, ...] = ()
+        self.count = 0
+        self.version = -1
+
+
+class Link(Outbox):
+    """One connection that speaks the native protocol."""
+
+    __slots__ = (
+        "bytes_in",
+        "carrier",
+        "close_code",
+        "closed_at",
+        "correspondents",
+        "deliveries",
+        "epoch",
+        "flows",
+        "flows_to",
+        "former_sources",
+        "holds",
+        "messages_in",
+        "notices",
+        "opened",
+        "peer",
+        "principal",
+        "reassembly",
+        "reply_flows",
+        "session",
+        "sources",
+        "told",
+        "watch",
+    )
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        peer: str,
+        principal: Principal,
+        *,
+        turn: Turn,
+        limits: OutboxLimits,
+        clock: Clock,
+        hello_limit_bytes: int,
+    ) -> None:
+        super().__init__(turn, limits, clock, carrier.write)
+        self.carrier = carrier
+        self.peer = peer
+        self.principal = principal
+        self.session = Session(Side.GATEWAY)
+        self.reassembly = Reassembly(hello_limit_bytes)
+        self.epoch = 0
+        self.bytes_in = 0
+        self.messages_in = 0
+        self.deliveries = 0  # of its messages, over all receivers
+        self.holds = 0
+        self.close_code: Code | None = None
+        self.closed_at = 0.0
+        self.watch = Watchdog(clock.now())
+        # agents of this link by handle; handles it had and gave up
+        self.sources: dict[int, Agent] = {}
+        self.former_sources: set[int] = set()
+        # handles that it opened, handles announced to it, announced ones that it may reply to
+        self.opened: dict[int, Entry] = {}
+        self.told: set[int] = set()
+        self.correspondents: set[int] = set()
+        # decisions by destination and source (destination << 32 | source)
+        self.flows: dict[int, Flow] = {}
+        self.reply_flows: dict[int, Flow] = {}
+        self.flows_to: dict[int, list[int]] = {}
+        # refusals of this turn by destination, source and code: id of the last message, count
+        self.notices: dict[tuple[int, int, Code], list[int]] = {}
+
+    def remember(self, pair: int, flow: Flow, *, reply_only: bool) -> None:
+        """Keep the decision for this pair of handles."""
+        (self.reply_flows if reply_only else self.flows)[pair] = flow
+        self.flows_to.setdefault(pair >> 32, []).append(pair)
+
+    def forget_destination(self, number: int) -> None:
+        """The handle is dead or given back: no flow to it stays."""
+        for pair in self.flows_to.pop(number, ()):
+            self.flows.pop(pair, None)
+            self.reply_flows.pop(pair, None)
+
+    def forget_source(self, number: int) -> None:
+        """The agent has gone: no flow from it stays. Costs what the link holds."""
+        for table in (self.flows, self.reply_flows):
+            for pair in [pair for pair in table if pair & 0xFFFF_FFFF == number]:
+                del table[pair]
+                left = self.flows_to.get(pair >> 32)
+                if left is not None and pair in left:
+                    left.remove(pair)
+
+    def note(self, code: Code, destination: int, source: int, id_: int, count: int) -> None:
+        """Tell the peer at the end of the turn that messages of its agent `source` were refused."""
+        notice = self.notices.get((destination, source, code))
+        if notice is not None:
+            notice[0] = id_
+            notice[1] += count
+            return
+        if not self.notices and not self.queued:
+            self.turn.mark(self)
+        self.notices[destination, source, code] = [id_, count]
+
+    def _send_notices(self) -> None:
+        notices, self.notices = self.notices, {}
+        for (destination, source, code), (id_, count) in notices.items():
+            body = frames.Refusal(code, count=count)
+            # Not through `send`: the link is being flushed and needs no other mark.
+            frame = frames.encode(Kind.REFUSED, body, destination=source, source=destination, id=id_)
+            self.queue.append(frame)
+            self.queued += len(frame)
+
+    def carrier_drained(self) -> None:
+        """As `Outbox`; the peer learns how many messages it has missed."""
+        super().carrier_drained()
+        if self.writable and self.dropped_untold:
+            count, self.dropped_untold = self.dropped_untold, 0
+            self.send(frames.encode(Kind.DROPPED, frames.Count(count)))
+
+    def hold(self) -> None:
+        """Stop reading, once for each receiver that asks for it."""
+        self.holds += 1
+        if self.holds == 1 and self.close_code is None:
+            self.carrier.pause_reading()
+
+    def release(self) -> None:
+        """One receiver less that wants this link held."""
+        self.holds -= 1
+        if self.holds == 0 and self.close_code is None:
+            self.carrier.resume_reading()
+
+    def flush(self) -> None:
+        """The refusals of this turn, then everything else that is queued; nothing once the link has ended."""
+        if self.close_code is not None:
+            self.discard()
+            return
+        if self.notices:
+            self._send_notices()
+        super().flush()
+
+    def close(self, code: Code, detail: str, *, say: bool) -> None:
+        """End the connection: what is queued goes out, then CLOSE with the reason if `say`, then the carrier ends.
+
+        The carrier has the linger time to deliver it (`lifecycle.py` cuts it after that). A slow consumer loses
+        what is queued: only the reason follows what the carrier holds already.
+        """
+        if code is Code.SLOW_CONSUMER:
+            self.discard()
+        self.writable = True
+        self.flush()
+        self.abandon(code)
+        if say:
+            self.carrier.write(frames.encode(Kind.CLOSE, frames.Refusal(code, detail[:1000])))
+        self.carrier.close()
+
+    def abandon(self, code: Code) -> None:
+        """The link has ended; nothing is written to the carrier any more."""
+        if self.holds:
+            self.holds = 0
+            self.carrier.resume_reading()
+        self.close_code = code
+        self.closed_at = self._clock.now()
+        self.session.close()
+        self.discard()
+
+
+class Watchdog:
+    """What the periodic check remembers of a link between two of its rounds. Times are monotonic seconds."""
+
+    __slots__ = (
+        "backlog",
+        "bytes_in",
+        "drained_at",
+        "frame_began_at",
+        "frame_bytes_before",
+        "full_since",
+        "heard_at",
+        "pings",
+        "started_at",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.started_at = now
+        self.heard_at = now
+        self.bytes_in = 0
+        self.pings = 0
+        self.frame_began_at: float | None = None
+        self.frame_bytes_before = 0
+        self.backlog = 0
+        self.drained_at = now
+        self.full_since: float | None = None

@@ -1,0 +1,225 @@
+"""What a full receiver costs, and whom: a bounded queue per link with a written policy.
+
+1. Up to `mark_bytes` wait while the carrier takes no more.
+2. Above the mark, the connections that still send here are not read: at most `stall_budget_s` in all, until this
+   link has drained (then the budget is whole again). Once the budget is used up it comes back slowly, one part in
+   twenty of the time, so that a link that only trickles cannot hold its producers for long.
+3. Without budget, and always above `limit_bytes`, what is sent here is dropped and counted.
+4. A link that takes nothing for `write_stall_s`, or stays above its mark six times as long, is cut
+   (`lifecycle.py`).
+
+Nothing here waits. One receiver's trouble is its own.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+TRICKLE_REFILL = 0.05  # seconds of budget per second, after a budget was used up
+SHORTEST_STALL_S = 0.01  # less budget than this is none
+
+
+class OutboxLimits(NamedTuple):
+    """The numbers of the policy."""
+
+    mark_bytes: int
+    limit_bytes: int
+    stall_budget_s: float
+
+
+class Producer(Protocol):
+    """A connection that can be told to stop reading."""
+
+    def hold(self) -> None: ...
+    def release(self) -> None: ...
+
+
+class Timer(Protocol):
+    """A call that can still be called off."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(NamedTuple):
+    """Time as an argument. `now` is monotonic, in seconds."""
+
+    now: Callable[[], float]
+    call_later: Callable[[float, Callable[[], None]], Timer]
+
+
+class Turn:
+    """One turn of the loop: everything that was marked is flushed once, at its end."""
+
+    __slots__ = ("_call_soon", "marked")
+
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._call_soon = call_soon
+        self.marked: list[Outbox] = []
+
+    def mark(self, outbox: "Outbox") -> None:
+        """Flush this one at the end of the turn. An outbox marks itself when its first bytes come."""
+        if not self.marked:
+            self._call_soon(self.end)
+        self.marked.append(outbox)
+
+    def end(self) -> None:
+        """Flush all that is marked; what is marked meanwhile belongs to the next turn."""
+        marked, self.marked = self.marked, []
+        for outbox in marked:
+            outbox.flush()
+
+
+class Outbox:
+    """The queue of one link.
+
+    Invariant: `queued > 0` means that it is marked in the turn, or that the carrier takes no more (`writable` is
+    false).
+    The forwarding loop appends to `queue` itself and calls `pressed` when `queued` passes `threshold`.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_credit_s",
+        "_limits",
+        "_spent_at",
+        "_stall_began",
+        "_timer",
+        "_waiting",
+        "bytes_out",
+        "dropped",
+        "dropped_untold",
+        "full",
+        "queue",
+        "queued",
+        "threshold",
+        "turn",
+        "writable",
+        "write",
+    )
+
+    def __init__(
+        self, turn: Turn, limits: OutboxLimits, clock: Clock, write: Callable[[bytes], None]
+    ) -> None:
+        self.turn = turn
+        self.write = write
+        self.queue: list[bytes] = []
+        self.queued = 0
+        self.threshold = limits.limit_bytes
+        self.writable = True
+        self.full = False
+        self.bytes_out = 0
+        self.dropped = 0
+        self.dropped_untold = 0
+        self._limits = limits
+        self._clock = clock
+        self._credit_s = limits.stall_budget_s
+        self._spent_at: float | None = None
+        self._stall_began = 0.0
+        self._timer: Timer | None = None
+        self._waiting: set[Producer] = set()
+
+    def send(self, data: bytes) -> None:
+        """Queue a frame of the gateway's own; these are few and are never dropped."""
+        self.queue.append(data)
+        if not self.queued:
+            self.turn.mark(self)
+        self.queued += len(data)
+
+    def offer(self, data: bytes, count: int, producer: Producer) -> bool:
+        """Queue `count` messages for `producer`. False if they were dropped."""
+        self.queue.append(data)
+        queued = self.queued
+        if not queued:
+            self.turn.mark(self)
+        self.queued = queued = queued + len(data)
+        return queued <= self.threshold or self.pressed(len(data), count, producer)
+
+    def pressed(self, size: int, count: int, producer: Producer) -> bool:
+        """The last thing queued, `size` bytes and `count` messages, went past the threshold: keep or drop it.
+
+        False if it was dropped.
+        """
+        if self.writable:
+            self.flush()
+            return True
+        self.full = True
+        if self.queued <= self._limits.limit_bytes and self._stall(producer):
+            return True
+        self.queue.pop()
+        self.queued -= size
+        self.dropped += count
+        self.dropped_untold += count
+        return False
+
+    def flush(self) -> None:
+        """Hand everything queued to the carrier as one buffer, if it takes any."""
+        if not self.writable or not self.queued:
+            return
+        queue = self.queue
+        data = queue[0] if len(queue) == 1 else b"".join(queue)
+        queue.clear()
+        self.queued = 0
+        self.bytes_out += len(data)
+        self.write(data)
+
+    def carrier_full(self) -> None:
+        """The carrier takes no more."""
+        self.writable = False
+        self.threshold = self._limits.mark_bytes
+
+    def carrier_drained(self) -> None:
+        """The carrier takes more: flush, and let the producers go on if that emptied the queue."""
+        self.writable = True
+        self.threshold = self._limits.limit_bytes
+        self.flush()
+        if not self.writable:
+            return
+        self.full = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._credit_s = self._limits.stall_budget_s
+            self._spent_at = None
+        self._let_go()
+
+    def discard(self) -> int:
+        """Forget what is queued (the link ends) and let the producers go on. Returns the bytes forgotten."""
+        lost = self.queued
+        self.queue.clear()
+        self.queued = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._let_go()
+        return lost
+
+    def _stall(self, producer: Producer) -> bool:
+        """Stop reading from the producer, if there is budget for it."""
+        if self._timer is None:
+            credit = self._credit()
+            if credit < SHORTEST_STALL_S:
+                return False
+            self._stall_began = self._clock.now()
+            self._credit_s = credit
+            self._timer = self._clock.call_later(credit, self._spent)
+        if producer not in self._waiting:
+            self._waiting.add(producer)
+            producer.hold()
+        return True
+
+    def _credit(self) -> float:
+        """Seconds for which producers may be held now."""
+        if self._spent_at is None:
+            return self._credit_s
+        back = (self._clock.now() - self._spent_at) * TRICKLE_REFILL
+        return min(self._limits.stall_budget_s, back)
+
+    def _spent(self) -> None:
+        """The budget is used up and the link has not drained: its producers go on, it loses messages."""
+        self._timer = None
+        self._spent_at = self._clock.now()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for producer in waiting:
+            producer.release()

@@ -1,0 +1,96 @@
+"""The native transport: the protocol object of one connection. A thin shell round `Link` and `forward`.
+
+It is the same over a TLS socket, a plain socket and a pipe in memory.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from agpd.errors import Code, Fatal
+from agpd.gateway.forward import forward
+from agpd.gateway.hub import Hub
+from agpd.gateway.link import Link
+from agpd.gateway.principal import PLAINTEXT, Principal
+
+# The carrier's own buffer: what it holds above this waits in the outbox, where the policy counts it.
+CARRIER_HIGH_BYTES = 256 * 1024
+CARRIER_LOW_BYTES = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+Identify = Callable[[bytes], Principal]
+
+
+class NativeProtocol(asyncio.Protocol):
+    """One connection. `identify` turns the client certificate (DER) into a principal; None on plaintext."""
+
+    __slots__ = ("_hub", "_identify", "link")
+
+    link: Link
+
+    def __init__(self, hub: Hub, identify: Identify | None) -> None:
+        self._hub = hub
+        self._identify = identify
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        carrier = cast(asyncio.Transport, transport)
+        carrier.set_write_buffer_limits(high=CARRIER_HIGH_BYTES, low=CARRIER_LOW_BYTES)
+        hub = self._hub
+        self.link = Link(
+            carrier,
+            peer_text(carrier.get_extra_info("peername")),
+            PLAINTEXT,
+            turn=hub.turn,
+            limits=hub.outbox_limits,
+            clock=hub.clock,
+            hello_limit_bytes=hub.admission.limits.hello_limit_bytes,
+        )
+        try:
+            if self._identify is not None:
+                self.link.principal = self._identify(_client_certificate(carrier))
+            hub.attach(self.link)
+        except Fatal as fatal:
+            hub.end(self.link, fatal.code, fatal.detail)
+
+    def data_received(self, data: bytes) -> None:
+        link = self.link
+        if link.close_code is not None:
+            return
+        link.bytes_in += len(data)
+        try:
+            forward(data, link, self._hub)
+        except Fatal as fatal:
+            self._hub.end(link, fatal.code, fatal.detail)
+        except Exception:
+            # A fault of ours costs this connection, not the others; it is logged whole, to be mended.
+            _log.exception("fault while handling %s", link.peer)
+            self._hub.end(link, Code.INTERNAL)
+
+    def pause_writing(self) -> None:
+        self.link.carrier_full()
+
+    def resume_writing(self) -> None:
+        self.link.carrier_drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hub.lost(self.link, detail=str(exc) if exc else "")
+
+
+def _client_certificate(carrier: asyncio.Transport) -> bytes:
+    """DER of the certificate that the handshake has verified."""
+    tls = cast(ssl.SSLObject, carrier.get_extra_info("ssl_object"))
+    der = tls.getpeercert(binary_form=True)
+    if der is None:
+        raise Fatal(Code.UNAUTHENTICATED, "no client certificate")
+    return der
+
+
+def peer_text(address: object) -> str:
+    """`host:port` of a socket address, or what else the carrier calls its peer."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(address or "unknown")
