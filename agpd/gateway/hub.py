@@ -92,7 +92,14 @@ class Hub:
             self.router.unpin(entry)
         for number in link.told:
             self._untell(number, link)
-        for table in (link.opened, link.flows, link.reply_flows, link.flows_to, link.sources):
+        for table in (
+            link.opened,
+            link.flows,
+            link.reply_flows,
+            link.flows_to,
+            link.flows_from,
+            link.sources,
+        ):
             table.clear()
         link.told.clear()
         self.past_messages_in += link.messages_in
@@ -274,12 +281,18 @@ class Hub:
 
     def withdraw_dead(self) -> None:
         """Handles that have died since: everybody who was told forgets them."""
-        for entry in self.router.take_dead():
+        dead = self.router.take_dead()
+        if not dead:
+            return
+        told: dict[Link, list[int]] = {}
+        for entry in dead:
             for link in self.told_by.pop(entry.number, ()):
                 link.told.discard(entry.number)
                 link.correspondents.discard(entry.number)
                 link.forget_destination(entry.number)
-                link.send(frames.encode(Kind.WITHDRAW, frames.Handles([entry.number])))
+                told.setdefault(link, []).append(entry.number)
+        for link, numbers in told.items():
+            link.send(frames.encode(Kind.WITHDRAW, frames.Handles(numbers)))
 
     # -- control ---------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class Link(Outbox):
         "deliveries",
         "epoch",
         "flows",
+        "flows_from",
         "flows_to",
         "former_sources",
         "holds",
@@ -111,29 +112,32 @@ class Link(Outbox):
         # decisions by destination and source (destination << 32 | source)
         self.flows: dict[int, Flow] = {}
         self.reply_flows: dict[int, Flow] = {}
-        self.flows_to: dict[int, list[int]] = {}
+        self.flows_to: dict[int, set[int]] = {}
+        self.flows_from: dict[int, set[int]] = {}
         # refusals of this turn by destination, source and code: id of the last message, count
         self.notices: dict[tuple[int, int, Code], list[int]] = {}
 
     def remember(self, pair: int, flow: Flow, *, reply_only: bool) -> None:
         """Keep the decision for this pair of handles."""
         (self.reply_flows if reply_only else self.flows)[pair] = flow
-        self.flows_to.setdefault(pair >> 32, []).append(pair)
+        self.flows_to.setdefault(pair >> 32, set()).add(pair)
+        self.flows_from.setdefault(pair & 0xFFFF_FFFF, set()).add(pair)
 
     def forget_destination(self, number: int) -> None:
         """The handle is dead or given back: no flow to it stays."""
         for pair in self.flows_to.pop(number, ()):
-            self.flows.pop(pair, None)
-            self.reply_flows.pop(pair, None)
+            self._forget(pair)
+            self.flows_from[pair & 0xFFFF_FFFF].discard(pair)
 
     def forget_source(self, number: int) -> None:
-        """The agent has gone: no flow from it stays. Costs what the link holds."""
-        for table in (self.flows, self.reply_flows):
-            for pair in [pair for pair in table if pair & 0xFFFF_FFFF == number]:
-                del table[pair]
-                left = self.flows_to.get(pair >> 32)
-                if left is not None and pair in left:
-                    left.remove(pair)
+        """The agent has gone: no flow from it stays."""
+        for pair in self.flows_from.pop(number, ()):
+            self._forget(pair)
+            self.flows_to[pair >> 32].discard(pair)
+
+    def _forget(self, pair: int) -> None:
+        self.flows.pop(pair, None)
+        self.reply_flows.pop(pair, None)
 
     def note(self, code: Code, destination: int, source: int, id_: int, count: int) -> None:
         """Tell the peer at the end of the turn that messages of its agent `source` were refused."""
@@ -184,10 +188,11 @@ class Link(Outbox):
         super().flush()
 
     def close(self, code: Code, detail: str, *, say: bool) -> None:
-        """End the connection: what is queued goes out, then CLOSE with the reason if `say`, then the carrier ends.
+        """End the connection: what is queued goes out, then, if `say`, CLOSE with the reason.
 
-        The carrier has the linger time to deliver it (`lifecycle.py` cuts it after that). A slow consumer loses
-        what is queued: only the reason follows what the carrier holds already.
+        A peer that is told ends the carrier itself: if we did, with bytes of the peer unread, the carrier might be
+        reset and take the reason with it. It has the linger time (`lifecycle.py` cuts it after that). A slow
+        consumer loses what is queued: only the reason follows what the carrier holds already.
         """
         if code is Code.SLOW_CONSUMER:
             self.discard()
@@ -196,10 +201,11 @@ class Link(Outbox):
         self.abandon(code)
         if say:
             self.carrier.write(frames.encode(Kind.CLOSE, frames.Refusal(code, detail[:1000])))
-        self.carrier.close()
+        else:
+            self.carrier.close()
 
     def abandon(self, code: Code) -> None:
-        """The link has ended; nothing is written to the carrier any more."""
+        """The link has ended: nothing is queued for it any more, and what still comes is not looked at."""
         if self.holds:
             self.holds = 0
             self.carrier.resume_reading()

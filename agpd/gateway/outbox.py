@@ -64,8 +64,14 @@ class Turn:
     def end(self) -> None:
         """Flush all that is marked; what is marked meanwhile belongs to the next turn."""
         marked, self.marked = self.marked, []
-        for outbox in marked:
-            outbox.flush()
+        left = iter(marked)
+        try:
+            for outbox in left:
+                outbox.flush()
+        finally:
+            # Only after a fault there is a rest. It must not wait for ever: what is queued is marked only once.
+            for outbox in left:
+                self.mark(outbox)
 
 
 class Outbox:
@@ -118,11 +124,16 @@ class Outbox:
         self._waiting: set[Producer] = set()
 
     def send(self, data: bytes) -> None:
-        """Queue a frame of the gateway's own; these are few and are never dropped."""
+        """Queue a frame of the gateway's own. These are never dropped; who lets too many pile up is cut."""
         self.queue.append(data)
         if not self.queued:
             self.turn.mark(self)
         self.queued += len(data)
+
+    @property
+    def answers_limit(self) -> int:
+        """More than this is queued only if the peer asks and asks, and does not read the answers. In bytes."""
+        return 2 * self._limits.limit_bytes
 
     def offer(self, data: bytes, count: int, producer: Producer) -> bool:
         """Queue `count` messages for `producer`. False if they were dropped."""
