@@ -1,0 +1,66 @@
+"""The Python SDK of agpd: `import agpd_client as agp`."""
+
+from agpd.errors import Code
+from agpd_client import sync
+from agpd_client.agent import Agent
+from agpd_client.errors import (
+    AgpError,
+    Backpressure,
+    Closed,
+    ConnectError,
+    DecodeError,
+    InvalidName,
+    LimitReached,
+    MessageTooLarge,
+    NameTaken,
+    NoRoute,
+    NotPermitted,
+    ReceiverFull,
+    RemoteError,
+    Timeout,
+    Unauthorized,
+)
+from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
+from agpd_client.gateway import Gateway, connect, run
+from agpd_client.message import Context, Message
+from agpd_client.presence import Presence, Watch
+from agpd_client.sending import ALL, ANY
+from agpd_client.subscription import Subscription
+
+__all__ = [
+    "ALL",
+    "ANY",
+    "Agent",
+    "AgpError",
+    "Backpressure",
+    "Closed",
+    "Code",
+    "ConnectError",
+    "Connected",
+    "Context",
+    "DecodeError",
+    "Disconnected",
+    "Dropped",
+    "Event",
+    "Gateway",
+    "InvalidName",
+    "LimitReached",
+    "Message",
+    "MessageTooLarge",
+    "NameTaken",
+    "NoRoute",
+    "NotPermitted",
+    "Presence",
+    "ReceiverFull",
+    "Refused",
+    "RemoteError",
+    "State",
+    "Statistics",
+    "Subscription",
+    "Timeout",
+    "Unauthorized",
+    "Watch",
+    "connect",
+    "run",
+    "sync",
+]

@@ -1,0 +1,372 @@
+"""One connection to a gateway: bytes in, dispatch; frames out, collected into one write per loop turn."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from agpd.errors import Code, Fatal, code_of
+from agpd.wire import frames
+from agpd.wire.frames import PREFIX, PREFIX_SIZE, REST_MINIMUM, Body, Frame, Kind, encode
+from agpd.wire.framing import Reassembly, check_length
+from agpd.wire.session import Session, Side
+from agpd_client.delivery import Delivery
+from agpd_client.errors import AgpError, Closed, Unauthorized, ending, is_permanent, refusal
+from agpd_client.handles import Handles
+from agpd_client.requests import Accept, Calls
+
+GREETING_LIMIT_BYTES = 4096
+EARLY_WRITE_BYTES = 64 * 1024
+# Producers let the loop turn at least this often.
+MESSAGES_PER_TURN = 256
+HANDLES_LIMIT = 1024
+_FIRST_DATA_KIND = frames.FIRST_DATA_KIND
+
+
+class Owner(Protocol):
+    """Who is told what happens on a connection."""
+
+    def lost(self, connection: "Connection", error: AgpError) -> None: ...
+    def draining(self, connection: "Connection") -> None: ...
+    def refused(self, connection: "Connection", frame: Frame, refusal: frames.Refusal) -> None: ...
+    def dropped(self, count: int) -> None: ...
+    def calls_changed(self) -> None: ...
+    def presence(self, agent: int, presence: frames.Presence) -> None: ...
+    def ended(self, agent: int, error: AgpError) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object of one carrier. `ready` is done when WELCOME has come, or fails with why it did not.
+
+    `busy`: a producer has to go through `breathe()` before it sends more.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        make_delivery: "Callable[[Connection], Delivery]",
+        ids: Iterator[int],
+        hello: frames.Hello,
+        write_limit_bytes: int,
+    ) -> None:
+        self._owner = owner
+        self._ids = ids
+        self._hello = hello
+        self._write_limit = write_limit_bytes
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._session = Session(Side.AGENT)
+        self._reassembly = Reassembly(GREETING_LIMIT_BYTES)
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._turn = 0  # messages since the last turn of the loop
+        self._scheduled = False
+        self._paused = False
+        self._writers: list[asyncio.Future[None]] = []
+        self._reads = 0
+        self._reads_seen = 0
+        self._pings = 0
+        self._pulse: asyncio.TimerHandle | None = None
+        self.is_closed = False  # also while the carrier's end is awaited
+        self.busy = False
+        self.frame_limit = GREETING_LIMIT_BYTES
+        self.welcome = frames.Welcome(0, "", "", GREETING_LIMIT_BYTES, 0, 0, 0)
+        self.ready: asyncio.Future[frames.Welcome] = self._loop.create_future()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.calls = Calls(owner.calls_changed)
+        self.delivery = make_delivery(self)
+        self.handles = Handles(HANDLES_LIMIT, self._shut)
+        self.opening: dict[tuple[int, str], asyncio.Future[Any]] = {}
+        self._control: dict[Kind, Callable[[Frame], None]] = {
+            Kind.WELCOME: self._on_welcome,
+            Kind.OK: self._on_answer,
+            Kind.RECEIPT: self._on_answer,
+            Kind.PONG: self._on_answer,
+            Kind.REFUSED: self._on_refused,
+            Kind.ANNOUNCE: self._on_announce,
+            Kind.WITHDRAW: self._on_withdraw,
+            Kind.PRESENCE: self._on_presence,
+            Kind.DRAIN: self._on_drain,
+            Kind.DROPPED: self._on_dropped,
+            Kind.ENDED: self._on_ended,
+            Kind.PING: self._on_ping,
+            Kind.CLOSE: self._on_close,
+        }
+
+    # The carrier
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The carrier stands: say hello."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._write_limit)
+        self.send(encode(Kind.HELLO, self._hello))
+        self._flush_now()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The carrier has ended: everybody who waits is told."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._over(_lost(exc, greeted=self._session.is_open))
+
+    def pause_writing(self) -> None:
+        """The carrier's buffer is full."""
+        self._paused = self.busy = True
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._paused = self.busy = False
+        self._resume_writers()
+
+    def pause_reading(self) -> None:
+        """Take nothing from the carrier until `resume_reading`."""
+        if self._transport is not None and not self.gone.done():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take again."""
+        if self._transport is not None and not self.gone.done():
+            self._transport.resume_reading()
+
+    # Out
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; it leaves at the end of this loop turn, or earlier if there is much."""
+        if self.is_closed:
+            return
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+        self._turn += 1
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_turn)
+        if self._out_bytes >= EARLY_WRITE_BYTES or self._turn >= MESSAGES_PER_TURN:
+            self.busy = True
+            self._flush_now()
+
+    async def breathe(self) -> None:
+        """Wait until a producer may go on: the loop has turned, and the carrier has room."""
+        if not self._paused:
+            await asyncio.sleep(0)
+            return
+        waiter = self._loop.create_future()
+        self._writers.append(waiter)
+        await waiter
+
+    def next_id(self) -> int:
+        """An id that no other frame of this client has."""
+        return next(self._ids)
+
+    async def call(
+        self,
+        kind: Kind,
+        body: Body | None = None,
+        *,
+        source: int = 0,
+        accept: Accept | None = None,
+    ) -> Frame:
+        """A control request and its answer. `accept` sees the answer before the frames behind it are read."""
+        return await self.begin_call(kind, body, source=source, accept=accept)  # type: ignore[no-any-return]
+
+    def begin_call(
+        self, kind: Kind, body: Body | None = None, *, source: int = 0, accept: Accept | None = None
+    ) -> asyncio.Future[Any]:
+        """A control request; the future of its answer."""
+        id_ = self.next_id()
+        future = self.calls.begin(id_, accept=accept)
+        if self.is_closed:
+            self.calls.fail(_unknown())
+        self.send(encode(kind, body, source=source, id=id_))
+        return future
+
+    async def open(self, source: int, name: str) -> None:
+        """Make sure that the agent with the handle `source` has the handle of the name."""
+        key = (source, name)
+        future = self.opening.get(key)
+        if future is None:
+            future = self.begin_call(
+                Kind.OPEN, frames.Named(name), source=source, accept=lambda frame: self._opened(key, frame)
+            )
+            self.opening[key] = future
+            future.add_done_callback(lambda _: self.opening.pop(key, None))
+        await asyncio.shield(future)
+
+    async def barrier(self) -> None:
+        """Until the gateway has read everything that was sent before."""
+        await self.call(Kind.PING)
+
+    def close(self, code: Code, detail: str = "") -> None:
+        """Say why, and let the other side end the carrier; `gone` tells when it has."""
+        if self.is_closed:
+            return
+        self.send(encode(Kind.CLOSE, frames.Refusal(int(code), detail)))
+        self._flush_now()
+        self._over(ending(code, detail))
+        self.resume_reading()  # unread bytes would turn the end into a reset, which takes what we sent with it
+
+    def abort(self) -> None:
+        """End the carrier now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _over(self, error: AgpError) -> None:
+        """Nothing can be sent any more, and nothing that comes counts; the carrier may still stand."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._session.close()
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()
+        self.calls.fail(error if is_permanent(error) else _unknown())
+        self._resume_writers()
+        self._owner.lost(self, error)
+
+    def _end_turn(self) -> None:
+        self._scheduled = False
+        self._turn = 0
+        self.busy = self._paused
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        if self._out and self._transport is not None and not self.gone.done():
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._transport.write(data)
+
+    def _resume_writers(self) -> None:
+        writers, self._writers = self._writers, []
+        for waiter in writers:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _shut(self, number: int) -> None:
+        self.send(encode(Kind.SHUT, destination=number))
+
+    # In
+
+    def data_received(self, data: bytes) -> None:
+        """Frames from the gateway."""
+        self._reads += 1
+        if self.is_closed:
+            return
+        try:
+            self._read(data)
+        except Fatal as error:
+            self.close(error.code, error.detail)
+            if self._transport is not None:
+                self._transport.close()
+
+    def _read(self, data: bytes) -> None:
+        data = self._reassembly.gather(data)
+        unpack, take = PREFIX.unpack_from, self.delivery.take
+        limit, is_open = self._reassembly.limit, self._session.is_open
+        position, size = 0, len(data)
+        while size - position >= PREFIX_SIZE:
+            length, kind, flags, fanout, destination, source, id_ = unpack(data, position)
+            end = position + 4 + length
+            if length < REST_MINIMUM or end - position > limit:
+                check_length(length, limit)
+            if end > size:
+                break
+            body = data[position + PREFIX_SIZE : end]
+            if kind >= _FIRST_DATA_KIND and is_open and kind <= frames.LAST_DATA_KIND:
+                take(kind, fanout, destination, source, id_, body)
+            else:
+                known = self._session.receive(kind)
+                self._control[known](Frame(kind, flags, fanout, destination, source, id_, body))
+                limit, is_open = self._reassembly.limit, self._session.is_open
+                if self.is_closed:
+                    return
+            position = end
+        self._reassembly.keep(data, position)
+
+    def _on_welcome(self, frame: Frame) -> None:
+        welcome = frames.decode(frame.body, frames.Welcome)
+        self.welcome = welcome
+        self.frame_limit = self._reassembly.limit = welcome.frame_limit_bytes
+        self.handles = Handles(max(1, min(HANDLES_LIMIT, welcome.handles_limit)), self._shut)
+        if welcome.ping_interval_ms:
+            self._pulse = self._loop.call_later(welcome.ping_interval_ms / 1000, self._beat)
+        self.ready.set_result(welcome)
+
+    def _on_answer(self, frame: Frame) -> None:
+        source = frame.destination if frame.kind == Kind.RECEIPT else 0
+        value = frames.decode(frame.body, frames.Count).count if frame.kind == Kind.RECEIPT else frame
+        self.calls.answer(frame.id, source, value)
+
+    def _on_refused(self, frame: Frame) -> None:
+        body = frames.decode(frame.body, frames.Refusal)
+        code = code_of(body.code)
+        if code is Code.UNKNOWN_HANDLE and frame.source:
+            self.handles.forget([frame.source])
+        if not self.calls.refuse(frame.id, frame.destination, refusal(code, body.detail)):
+            self._owner.refused(self, frame, body)
+
+    def _on_announce(self, frame: Frame) -> None:
+        self.delivery.announce(frame.destination, frames.decode(frame.body, frames.Named).name)
+
+    def _on_withdraw(self, frame: Frame) -> None:
+        numbers = frames.decode(frame.body, frames.Handles).numbers
+        self.handles.forget(numbers)
+        self.delivery.withdraw(numbers)
+
+    def _on_presence(self, frame: Frame) -> None:
+        self._owner.presence(frame.destination, frames.decode(frame.body, frames.Presence))
+
+    def _on_drain(self, frame: Frame) -> None:
+        self._owner.draining(self)
+
+    def _on_dropped(self, frame: Frame) -> None:
+        self._owner.dropped(frames.decode(frame.body, frames.Count).count)
+
+    def _on_ended(self, frame: Frame) -> None:
+        body = frames.decode(frame.body, frames.Refusal)
+        self._owner.ended(frame.destination, refusal(code_of(body.code), body.detail))
+
+    def _on_ping(self, frame: Frame) -> None:
+        self.send(encode(Kind.PONG, id=frame.id))
+        self._flush_now()
+
+    def _on_close(self, frame: Frame) -> None:
+        body = frames.decode(frame.body, frames.Refusal)
+        self._over(ending(code_of(body.code), body.detail))
+        if self._transport is not None:
+            self._transport.close()
+
+    def _opened(self, key: tuple[int, str], frame: Frame) -> None:
+        self.handles.add(key, frame.destination)
+        self.delivery.announce(frame.destination, key[1])
+
+    def _beat(self) -> None:
+        """4.3: two pings without any bytes in between, and the gateway is gone."""
+        self._pulse = self._loop.call_later(self.welcome.ping_interval_ms / 1000, self._beat)
+        transport = self._transport
+        if transport is None or not transport.is_reading() or self._reads != self._reads_seen:
+            self._reads_seen, self._pings = self._reads, 0
+        elif self._pings < 2:
+            self._pings += 1
+            self.send(encode(Kind.PING, id=self.next_id()))
+        else:
+            self._over(ending(Code.PING_TIMEOUT, "the gateway sends nothing"))
+            self.abort()
+
+
+def _unknown() -> Closed:
+    return Closed(
+        "the connection to the gateway was lost while this was under way: its outcome is unknown",
+        code=Code.CONNECTION_LOST,
+    )
+
+
+def _lost(exc: Exception | None, *, greeted: bool) -> AgpError:
+    """What a carrier's end without CLOSE means. TLS 1.3 tells a refused certificate only after the handshake."""
+    if isinstance(exc, ssl.SSLError) and not greeted:
+        return Unauthorized(
+            f"the gateway refused the certificate ({exc.reason or exc}): it may be expired, revoked, "
+            "or from an authority that this gateway does not know"
+        )
+    return ending(Code.CONNECTION_LOST, str(exc) if exc else "")

@@ -1,0 +1,151 @@
+"""Every exception of the SDK. Each has a `code` of the one catalogue, and a text that names the way out."""
+
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
+
+from agpd.errors import CATALOGUE, Code, describe
+from agpd.errors import Refused as _RefusedHere
+
+Parsed = TypeVar("Parsed")
+
+
+class AgpError(Exception):
+    """Base of all errors of the SDK; also the class of refusals that have none of their own."""
+
+    default: ClassVar[Code] = Code.INTERNAL
+
+    def __init__(self, text: str, *, code: Code | None = None) -> None:
+        super().__init__(text)
+        self.code = self.default if code is None else code
+
+
+class ConnectError(AgpError):
+    """The gateway cannot be reached."""
+
+    default = Code.CONNECTION_LOST
+
+
+class Unauthorized(AgpError):
+    """The gateway does not accept the certificate, or the SDK not the gateway's."""
+
+    default = Code.UNAUTHENTICATED
+
+
+class NotPermitted(AgpError):
+    """The certificate or the grants do not allow this act."""
+
+    default = Code.NOT_PERMITTED
+
+
+class NoRoute(AgpError):
+    """Nobody answers to the destination."""
+
+    default = Code.NO_ROUTE
+
+
+class Timeout(AgpError, TimeoutError):
+    """Nothing came within the time given."""
+
+    default = Code.NO_ANSWER
+
+
+class Backpressure(AgpError):
+    """An inbox with the policy `error` was full; the messages that did not fit are lost."""
+
+    default = Code.INBOX_FULL
+
+
+class MessageTooLarge(AgpError):
+    """The message does not fit into a frame of this gateway."""
+
+    default = Code.FRAME_TOO_LARGE
+
+
+class Closed(AgpError):
+    """The connection, the gateway or the agent has ended. For an act that was under way the outcome is unknown."""
+
+    default = Code.GOODBYE
+
+
+class NameTaken(AgpError):
+    """Another connection holds the agent's name, or has taken it over."""
+
+    default = Code.NAME_TAKEN
+
+
+class ReceiverFull(AgpError):
+    """The receiver does not read fast enough; the message was dropped."""
+
+    default = Code.RECEIVER_FULL
+
+
+class LimitReached(AgpError):
+    """A limit of the connection: agents, subscriptions, handles, routes, watches."""
+
+    default = Code.TOO_MANY_AGENTS
+
+
+class DecodeError(AgpError):
+    """A payload does not have the type that was asked for; the text names the path within it."""
+
+    default = Code.UNREADABLE
+
+
+class InvalidName(AgpError, ValueError):
+    """A name or pattern does not follow the grammar."""
+
+    default = Code.INVALID_NAME
+
+
+class RemoteError(AgpError):
+    """The handler at the other side raised. `type` is the name of its exception, `message` its text."""
+
+    default = Code.HANDLER_FAILED
+
+    def __init__(self, type: str, message: str) -> None:  # noqa: A002  (the word of the API)
+        super().__init__(f"{type}: {message}")
+        self.type = type
+        self.message = message
+
+
+_CLASSES: dict[Code, type[AgpError]] = {
+    Code.INVALID_NAME: InvalidName,
+    Code.NAME_TAKEN: NameTaken,
+    Code.TAKEN_OVER: NameTaken,
+    Code.NO_ROUTE: NoRoute,
+    Code.RECEIVER_FULL: ReceiverFull,
+    Code.NOT_PERMITTED: NotPermitted,
+    Code.TOO_MANY_AGENTS: LimitReached,
+    Code.TOO_MANY_SUBSCRIPTIONS: LimitReached,
+    Code.TOO_MANY_HANDLES: LimitReached,
+    Code.TOO_MANY_ROUTES: LimitReached,
+    Code.TOO_MANY_WATCHES: LimitReached,
+    Code.FRAME_TOO_LARGE: MessageTooLarge,
+    Code.UNAUTHENTICATED: Unauthorized,
+    Code.CERTIFICATE_REVOKED: Unauthorized,
+}
+
+
+def refusal(code: Code, detail: str = "") -> AgpError:
+    """The exception for one refused act."""
+    return _CLASSES.get(code, AgpError)(describe(code, detail), code=code)
+
+
+def ending(code: Code, detail: str = "") -> AgpError:
+    """The exception for the end of a connection."""
+    return _CLASSES.get(code, Closed)(describe(code, detail), code=code)
+
+
+def is_permanent(error: AgpError) -> bool:
+    """Would the same happen at every new connection?"""
+    return not isinstance(error, ConnectError) and not (
+        CATALOGUE[error.code].retry or error.code is Code.GOODBYE
+    )
+
+
+def checked(parse: Callable[[str], Parsed], text: str) -> Parsed:
+    """`parse(text)` of `agpd.names`. Raises `InvalidName`."""
+    try:
+        return parse(text)
+    except _RefusedHere as error:
+        raise InvalidName(str(error)) from None

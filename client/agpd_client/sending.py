@@ -1,0 +1,306 @@
+"""The sending half of an agent: publish, request, answer."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from agpd import names
+from agpd.errors import Code
+from agpd.wire.envelope import Envelope, pack
+from agpd.wire.frames import FANOUT_LIMIT, PREFIX, RECEIPT_WANTED, REST_MINIMUM, Kind
+from agpd_client import codec
+from agpd_client.backlog import Waiting
+from agpd_client.connection import Connection
+from agpd_client.errors import AgpError, Closed, MessageTooLarge, Timeout, checked
+from agpd_client.message import Message
+
+if TYPE_CHECKING:
+    from agpd_client.uplink import Uplink
+
+ALL = 0
+ANY = 1
+REQUEST_TIMEOUT_S = 5.0
+Answer = TypeVar("Answer")
+_PUBLISH, _REQUEST, _REPLY = int(Kind.PUBLISH), int(Kind.REQUEST), int(Kind.REPLY)
+_prefix = PREFIX.pack
+
+
+def _envelope(data: Any, headers: dict[str, str] | None, ttl: float | None, correlation: int = 0) -> bytes:
+    return _packed(*codec.encode(data), headers, ttl, correlation)
+
+
+def _packed(
+    body: bytes, content_type: int, headers: dict[str, str] | None, ttl: float | None, correlation: int
+) -> bytes:
+    if headers is None and ttl is None and not correlation:
+        return pack((body, content_type))
+    expires = 0 if ttl is None else int((time.time() + ttl) * 1000)
+    return pack(Envelope(body, content_type, correlation, expires, headers))
+
+
+class Sender:
+    """What `Agent` sends with. `handle` is the agent's on the present connection."""
+
+    name: str
+    handle: int
+    _uplink: "Uplink"
+    _error: AgpError | None  # why the agent is no more
+
+    async def publish(
+        self,
+        to: str,
+        data: Any,
+        *,
+        fanout: int = ANY,
+        confirm: bool = False,
+        headers: dict[str, str] | None = None,
+        ttl: float | None = None,
+        timeout: float | None = REQUEST_TIMEOUT_S,
+    ) -> int | None:
+        """Send a message to a type or topic (`fanout` instances: ALL, ANY, or n distinct ones) or to one instance.
+
+        Returns as soon as it is queued; a refusal then comes as an event. With `confirm` it waits, at most `timeout`
+        seconds, for the number of instances it was put in the outbox of, and raises `NoRoute`, `ReceiverFull`,
+        `NotPermitted`, `Timeout`. While there is no connection messages are kept, up to the gateway object's
+        `buffer_bytes`; beyond that, or while the carrier is full, it waits. `ttl`: seconds after which nobody needs it.
+        """
+        uplink = self._uplink
+        uplink.check_loop()
+        envelope = _envelope(data, headers, ttl)
+        connection = uplink.connection
+        if connection is not None and not connection.busy and not confirm and 0 <= fanout <= FANOUT_LIMIT:
+            number = connection.handles.young.get((self.handle, to))
+            if number is not None and len(envelope) + 24 <= connection.frame_limit:
+                connection.send(
+                    _prefix(
+                        REST_MINIMUM + len(envelope),
+                        _PUBLISH,
+                        0,
+                        fanout,
+                        number,
+                        self.handle,
+                        connection.next_id(),
+                    )
+                    + envelope
+                )
+                return None
+        _check_fanout(fanout)
+        self._check_destination(to)
+        if confirm:
+            return await self._confirmed(to, envelope, fanout, timeout)
+        await self._keep_or_send(Waiting(self, to, _PUBLISH, envelope, fanout))  # type: ignore[arg-type]
+        return None
+
+    async def request_message(
+        self,
+        to: str,
+        data: Any,
+        *,
+        timeout: float = REQUEST_TIMEOUT_S,
+        headers: dict[str, str] | None = None,
+    ) -> Message[Any]:
+        """Ask one instance and wait for its answer, at most `timeout` seconds.
+
+        Raises `Timeout`, `NoRoute`, `ReceiverFull`, `NotPermitted`, and `Closed` when the connection is lost
+        meanwhile: whether the receiver has acted is then unknown.
+        """
+        self._uplink.check_loop()
+        self._check_destination(to)
+        envelope = _envelope(data, headers, timeout)
+        late = f"no answer from {to} within {timeout} s"
+        # Answers are matched by this id alone: other agents, who see theirs, must not be able to guess the next one.
+        return await self._asked(
+            lambda id_: self._exchange(to, _REQUEST, envelope, ANY, 0, id_),
+            lambda: secrets.randbits(63),
+            timeout,
+            late,
+        )
+
+    @overload
+    async def request(
+        self,
+        to: str,
+        data: Any,
+        *,
+        timeout: float = REQUEST_TIMEOUT_S,
+        type: type[Answer],
+        headers: dict[str, str] | None = None,
+    ) -> Answer: ...
+    @overload
+    async def request(
+        self,
+        to: str,
+        data: Any,
+        *,
+        timeout: float = REQUEST_TIMEOUT_S,
+        type: None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any: ...
+    async def request(
+        self,
+        to: str,
+        data: Any,
+        *,
+        timeout: float = REQUEST_TIMEOUT_S,
+        type: Any = None,  # noqa: A002  (the word of the API)
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """As `request_message`; gives the answer's data, as a `type` if one is given.
+
+        Also raises `RemoteError`, `DecodeError`.
+        """
+        message = await self.request_message(to, data, timeout=timeout, headers=headers)
+        return message.decode(type)
+
+    async def answer(
+        self,
+        to: str,
+        known: tuple[Connection, int],
+        id_: int,
+        body: bytes,
+        content_type: int,
+        headers: dict[str, str] | None,
+    ) -> None:
+        """The reply to request `id_` of the agent `to`, whose handle on a connection is known."""
+        self._uplink.check_loop()
+        envelope = _packed(body, content_type, headers, None, id_)
+        while True:
+            connection = await self._uplink.ready()
+            _check_size(envelope, connection)
+            if connection.busy:
+                await connection.breathe()
+                continue
+            number = known[1] if connection is known[0] else connection.handles.get((self.handle, to))
+            if number is not None:
+                self._send(connection, _REPLY, envelope, ANY, 0, number, connection.next_id())
+                return
+            await self._open(connection, to)
+
+    async def transmit(self, connection: Connection, message: Waiting) -> None:
+        """Send a message that waited. Raises what refuses its destination, and `Closed`."""
+        number = await self._number(connection, message.to)
+        _check_size(message.envelope, connection)
+        self._send(
+            connection, message.kind, message.envelope, message.fanout, 0, number, connection.next_id()
+        )
+
+    def _check_destination(self, to: str) -> None:
+        if self._error is not None:
+            raise self._error
+        checked(names.parse, to)
+
+    def _send(
+        self,
+        connection: Connection,
+        kind: int,
+        envelope: bytes,
+        fanout: int,
+        flags: int,
+        number: int,
+        id_: int,
+    ) -> None:
+        connection.send(
+            _prefix(REST_MINIMUM + len(envelope), kind, flags, fanout, number, self.handle, id_) + envelope
+        )
+
+    async def _number(self, connection: Connection, to: str) -> int:
+        """The open handle of the destination, once the carrier has room: nothing lies between this and sending."""
+        while True:
+            if connection.is_closed:
+                raise Closed("the connection was lost before the message was sent", code=Code.CONNECTION_LOST)
+            if connection.busy:
+                await connection.breathe()
+                continue
+            number = connection.handles.get((self.handle, to))
+            if number is not None:
+                return number
+            await connection.open(self.handle, to)
+
+    async def _open(self, connection: Connection, to: str) -> None:
+        try:
+            await connection.open(self.handle, to)
+        except Closed:
+            if self._uplink.error is not None:
+                raise self._uplink.error from None
+
+    async def _keep_or_send(self, message: Waiting) -> None:
+        uplink = self._uplink
+        while True:
+            connection = uplink.connection
+            if connection is None:
+                if uplink.error is not None:
+                    raise uplink.error
+                if uplink.backlog.offer(message):
+                    return
+                await uplink.backlog.room()
+                continue
+            _check_size(message.envelope, connection)
+            try:
+                await self.transmit(connection, message)
+                return
+            except Closed:  # nothing was sent: it waits for the next connection
+                if uplink.error is not None:
+                    raise
+
+    async def _confirmed(self, to: str, envelope: bytes, fanout: int, timeout: float | None) -> int:
+        next_id = self._uplink.next_id
+        late = f"no receipt for the message to {to} within {timeout} s; whether it was delivered is unknown"
+        return await self._asked(
+            lambda id_: self._exchange(to, _PUBLISH, envelope, fanout, RECEIPT_WANTED, id_),
+            next_id,
+            timeout,
+            late,
+        )
+
+    async def _asked(
+        self,
+        exchange: Callable[[int], Awaitable[Answer]],
+        make_id: Callable[[], int],
+        timeout: float | None,
+        late: str,
+    ) -> Answer:
+        """The answer; a frame refused because its handle had died meanwhile is sent once more."""
+        try:
+            async with asyncio.timeout(timeout):
+                try:
+                    return await exchange(make_id())
+                except AgpError as error:
+                    if error.code is not Code.UNKNOWN_HANDLE:
+                        raise
+                return await exchange(make_id())
+        except Timeout:
+            raise
+        except TimeoutError:
+            raise Timeout(late) from None
+
+    async def _exchange(self, to: str, kind: int, envelope: bytes, fanout: int, flags: int, id_: int) -> Any:
+        while True:
+            connection = await self._uplink.ready()
+            _check_size(envelope, connection)
+            try:
+                number = await self._number(connection, to)
+                break
+            except Closed:  # nothing was sent yet
+                if self._uplink.error is not None:
+                    raise
+        future = connection.calls.begin(id_, self.handle)
+        try:
+            self._send(connection, kind, envelope, fanout, flags, number, id_)
+            return await future
+        finally:
+            connection.calls.forget(id_)
+
+
+def _check_size(envelope: bytes, connection: Connection) -> None:
+    if len(envelope) + PREFIX.size > connection.frame_limit:
+        raise MessageTooLarge(
+            f"the message has {len(envelope) + PREFIX.size} bytes and this gateway takes {connection.frame_limit}: "
+            "send less in one message, or raise frame_limit_bytes on the gateway"
+        )
+
+
+def _check_fanout(fanout: int) -> None:
+    if not isinstance(fanout, int) or not 0 <= fanout <= FANOUT_LIMIT:
+        raise ValueError(f"fanout {fanout!r}: agp.ALL (0), agp.ANY (1) or a number up to {FANOUT_LIMIT}")

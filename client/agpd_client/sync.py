@@ -1,0 +1,329 @@
+"""The same verbs without `await`: for scripts, Flask, Jupyter. `from agpd_client import sync`; `sync.connect(...)`.
+
+One background thread runs the event loop of all gateways, so it works whether or not the calling thread has a running
+loop. Calls may come from any thread but that one; a call that is interrupted (Ctrl-C) is cancelled.
+"""
+
+import asyncio
+import concurrent.futures
+import functools
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+from agpd_client import gateway as asynchronous
+from agpd_client.agent import Agent as AsyncAgent
+from agpd_client.errors import Closed
+from agpd_client.events import Event, State, Statistics
+from agpd_client.handlers import CONCURRENCY
+from agpd_client.inbox import INBOX_LIMIT, Policy
+from agpd_client.message import Message as AsyncMessage
+from agpd_client.presence import Presence
+from agpd_client.presence import Watch as AsyncWatch
+from agpd_client.sending import ANY, REQUEST_TIMEOUT_S
+from agpd_client.subscription import Subscription as AsyncSubscription
+from agpd_client.uplink import DRAIN_TIMEOUT_S
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The background loop, started at first use; its thread ends with the process."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="agpd-client", daemon=True).start()
+    return loop
+
+
+def _wait(work: Coroutine[Any, Any, Result]) -> Result:
+    loop = _loop()
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is loop:
+        work.close()
+        raise RuntimeError(
+            "a blocking call within the SDK's own loop; use the asynchronous API in async handlers"
+        )
+    future: concurrent.futures.Future[Result] = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    finally:
+        future.cancel()
+
+
+async def _call(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    return function(*arguments, **options)
+
+
+class _Source(Generic[Item]):
+    """Blocking iteration over what `receive` gives, until it is closed in order."""
+
+    def receive(self, *, timeout: float | None = None) -> Item:
+        """The next one, within `timeout` seconds."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            try:
+                yield self.receive()
+            except Closed as error:
+                if error.code is Closed.default:
+                    return
+                raise
+
+
+class Message:
+    """See `agpd_client.Message`."""
+
+    def __init__(self, inner: AsyncMessage[Any]) -> None:
+        self._inner = inner
+        self.source = inner.source
+        self.destination = inner.destination
+        self.fanout = inner.fanout
+        self.id = inner.id
+        self.is_request = inner.is_request
+        self.dropped = inner.dropped
+        self.body = inner.body
+        self.content_type = inner.content_type
+        self.headers = inner.headers
+        self.decode = inner.decode
+
+    @property
+    def data(self) -> Any:
+        """The payload as a Python value."""
+        return self._inner.data
+
+    def reply(self, data: Any, *, headers: dict[str, str] | None = None) -> None:
+        """Answer the request."""
+        _wait(self._inner.reply(data, headers=headers))
+
+
+class Subscription(_Source[Message]):
+    """See `agpd_client.Subscription`."""
+
+    def __init__(self, inner: AsyncSubscription[Any]) -> None:
+        self._inner = inner
+        self.topic = inner.topic
+
+    @property
+    def dropped(self) -> int:
+        """Messages lost in its queue."""
+        return self._inner.dropped
+
+    def receive(self, *, timeout: float | None = None) -> Message:
+        """The next message to the topic."""
+        return Message(_wait(self._inner.receive(timeout=timeout)))
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        _wait(self._inner.close())
+
+    def __enter__(self) -> "Subscription":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Watch(_Source[Presence]):
+    """See `agpd_client.Watch`; made open."""
+
+    def __init__(self, inner: AsyncWatch) -> None:
+        self._inner = inner
+        _wait(inner.open())
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Who is there now."""
+        return self._inner.present
+
+    def receive(self, *, timeout: float | None = None) -> Presence:
+        """The next change."""
+        return _wait(self._inner.receive(timeout=timeout))
+
+    def close(self) -> None:
+        """End."""
+        _wait(self._inner.close())
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Verbs(_Source[Message]):
+    """What agents and the gateway object have in common."""
+
+    _inner: AsyncAgent | asynchronous.Gateway
+
+    def publish(
+        self,
+        to: str,
+        data: Any,
+        *,
+        fanout: int = ANY,
+        confirm: bool = False,
+        headers: dict[str, str] | None = None,
+        ttl: float | None = None,
+        timeout: float | None = REQUEST_TIMEOUT_S,
+    ) -> int | None:
+        """Send a message."""
+        send = self._inner.publish
+        return _wait(
+            send(to, data, fanout=fanout, confirm=confirm, headers=headers, ttl=ttl, timeout=timeout)
+        )
+
+    def request(
+        self,
+        to: str,
+        data: Any,
+        *,
+        timeout: float = REQUEST_TIMEOUT_S,
+        type: Any = None,  # noqa: A002  (the word of the API)
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """Ask one instance; the data of its answer."""
+        return _wait(self._inner.request(to, data, timeout=timeout, type=type, headers=headers))
+
+    def receive(self, *, timeout: float | None = None, type: Any = None) -> Message:  # noqa: A002
+        """The next message."""
+        return Message(_wait(self._inner.receive(timeout=timeout, type=type)))
+
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        type: Any = None,  # noqa: A002
+        limit: int | None = None,
+        policy: Policy | None = None,
+    ) -> Subscription:
+        """Become an instance of a topic."""
+        return Subscription(_wait(self._inner.subscribe(topic, type=type, limit=limit, policy=policy)))
+
+    def unsubscribe(self, topic: str) -> None:
+        """Be an instance of the topic no more."""
+        _wait(self._inner.unsubscribe(topic))
+
+    def observe(
+        self, pattern: str, *, limit: int | None = None, policy: Policy | None = None
+    ) -> Subscription:
+        """Get a copy of every message to a namespace."""
+        return Subscription(_wait(self._inner.observe(pattern, limit=limit, policy=policy)))
+
+    def set_route(self, pattern: str, via: "Agent | str | None" = None) -> None:
+        """Say who gets what nobody takes."""
+        _wait(self._inner.set_route(pattern, via.name if isinstance(via, Agent) else via))
+
+    def remove_route(self, pattern: str) -> None:
+        """Take a route back."""
+        _wait(self._inner.remove_route(pattern))
+
+    def watch(self, type_name: str) -> Watch:
+        """Who is there of a type; a context manager and an iterator."""
+        return Watch(_wait(_call(self._inner.watch, type_name)))
+
+    def on_request(
+        self,
+        function: Any = None,
+        /,
+        *,
+        concurrency: int = CONCURRENCY,
+        type: Any = None,  # noqa: A002
+    ) -> Any:
+        """Decorator: this function answers requests, in a thread; it may use the blocking API."""
+
+        def install(function: Function) -> Function:
+            _wait(_call(self._inner.on_request(concurrency=concurrency, type=type), function))
+            return function
+
+        return install if function is None else install(function)
+
+    def close(self) -> None:
+        """End."""
+        _wait(self._inner.close())
+
+
+class Agent(_Verbs):
+    """See `agpd_client.Agent`."""
+
+    def __init__(self, inner: AsyncAgent) -> None:
+        self._inner = inner
+        self.name = inner.name
+        self.type_name = inner.type_name
+        self.instance = inner.instance
+
+    def __enter__(self) -> "Agent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Gateway(_Verbs):
+    """See `agpd_client.Gateway`; made open."""
+
+    _inner: asynchronous.Gateway
+
+    def __init__(self, inner: asynchronous.Gateway) -> None:
+        self._inner = inner
+        _wait(inner.open())
+
+    @property
+    def state(self) -> State:
+        """How the connection stands."""
+        return self._inner.state
+
+    @property
+    def statistics(self) -> Statistics:
+        """Counts since the object was made."""
+        return self._inner.statistics
+
+    def create_agent(
+        self,
+        name: str,
+        *,
+        instance: str | None = None,
+        inbox_limit: int = INBOX_LIMIT,
+        inbox_policy: Policy = "block",
+    ) -> Agent:
+        """Register an agent."""
+        return Agent(
+            _wait(
+                self._inner.create_agent(
+                    name, instance=instance, inbox_limit=inbox_limit, inbox_policy=inbox_policy
+                )
+            )
+        )
+
+    def events(self) -> Iterator[Event]:
+        """What happens from now on."""
+        events = _wait(_call(self._inner.events))
+        return _events(events)
+
+    def drain(self, timeout: float | None = DRAIN_TIMEOUT_S) -> None:
+        """Refuse new requests and wait until all is done and sent."""
+        _wait(self._inner.drain(timeout))
+
+    def __enter__(self) -> "Gateway":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _events(events: asynchronous.Events) -> Iterator[Event]:
+    while True:
+        try:
+            yield _wait(events.__anext__())
+        except StopAsyncIteration:
+            return
+
+
+def connect(url: str | None = None, **options: Any) -> Gateway:
+    """Connect; the options are those of `agpd_client.connect`. Raises `ConnectError`, `Unauthorized`, `ValueError`."""
+    return Gateway(asynchronous.connect(url, **options))

@@ -1,0 +1,1 @@
+"""Carriers of the native protocol: TLS, plain TCP, memory."""

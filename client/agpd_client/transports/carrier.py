@@ -1,0 +1,97 @@
+"""Connecting a protocol to the gateway at an address."""
+
+import asyncio
+import os
+import ssl
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+from agpd_client.errors import ConnectError
+from agpd_client.transports import local, tls
+from agpd_client.transports.address import Address
+
+AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.Protocol)
+_warned: set[Address] = set()
+
+
+class Carrier:
+    """How to reach one gateway, again and again. `lease` keeps a gateway in this process alive until `release`."""
+
+    def __init__(
+        self,
+        address: Address,
+        certificate: tls.PathLike | None = None,
+        key: tls.PathLike | None = None,
+        ca: tls.PathLike | None = None,
+    ) -> None:
+        self.address = address
+        self._files = (certificate, key, ca)
+        self._lease: local.Lease | None = None
+
+    async def connect(self, make_protocol: Callable[[], AnyProtocol], timeout: float) -> AnyProtocol:
+        """A connected protocol, within `timeout` seconds. Raises `ConnectError` or `Unauthorized`."""
+        if self.address.carrier == "local":
+            if self._lease is None:
+                self._lease = local.lease(self.address.host)
+            protocol = make_protocol()
+            self._lease.gateway.attach(protocol)
+            return protocol
+        files = self._credentials()
+        context = None if files is None else tls.client_context(files)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._dial(make_protocol, context)
+        except TimeoutError:
+            raise ConnectError(
+                f"no answer from {self.address} within {timeout} s: is a gateway there?"
+            ) from None
+        except ssl.SSLError as error:
+            raise tls.explain(error, self.address, files) from error
+        except OSError as error:
+            raise _unreachable(self.address, error) from error
+
+    async def release(self) -> None:
+        """Nothing will be connected any more."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.release()
+
+    def describe(self) -> str:
+        """The files in use, for errors that come after the handshake."""
+        files = self._credentials()
+        return "" if files is None else f" (certificate {files.certificate}, authorities {files.ca})"
+
+    def _credentials(self) -> tls.Credentials | None:
+        if self.address.carrier != "tls":
+            return None
+        return tls.credentials(self.address, *self._files, os.environ)
+
+    async def _dial(
+        self, make_protocol: Callable[[], AnyProtocol], context: ssl.SSLContext | None
+    ) -> AnyProtocol:
+        host, port = self.address.host, self.address.port
+        if context is None:
+            _warn(self.address)
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            make_protocol, host, port, ssl=context
+        )
+        return protocol
+
+
+def _warn(address: Address) -> None:
+    if not address.is_loopback and address not in _warned:
+        _warned.add(address)
+        warnings.warn(
+            f"agp+tcp://{address} is plaintext: everyone on the way can read and change it; use agp:// for TLS",
+            stacklevel=2,
+        )
+
+
+def _unreachable(address: Address, error: OSError) -> ConnectError:
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        where = (
+            "start one with `agpd dev`" if address.is_loopback else "is it running, and is the port right?"
+        )
+        return ConnectError(f"no gateway at {address}: {where}")
+    return ConnectError(f"no connection to {address}: {error.strerror or error}")

@@ -1,0 +1,377 @@
+"""Keeps one connection to the gateway alive: connects again, restores what the agents had, then sends what waited."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agpd.errors import Code, code_of
+from agpd.wire import frames
+from agpd.wire.frames import Body, Frame, Kind, encode
+from agpd_client.backlog import Backlog
+from agpd_client.connection import Connection
+from agpd_client.delivery import Delivery
+from agpd_client.errors import AgpError, Closed, ConnectError, NameTaken, Timeout, Unauthorized, is_permanent
+from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
+from agpd_client.inbox import Feed, Valve
+from agpd_client.transports.carrier import Carrier
+
+if TYPE_CHECKING:
+    from agpd_client.agent import Agent
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_LIMIT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+DRAIN_TIMEOUT_S = 5.0
+# How long a name may be held by our own earlier connection that the gateway has not yet found dead.
+NAME_TAKEN_PATIENCE_S = 120.0
+EVENTS_LIMIT = 1024
+
+
+class Options(NamedTuple):
+    """How to behave. `chance() -> [0, 1)` spreads reconnects."""
+
+    reconnect: bool
+    connect_timeout: float
+    buffer_bytes: int
+    client: str
+    chance: random.Random
+
+
+class Uplink:
+    """The living part behind a `Gateway` object. `connection` is there while messages can be sent."""
+
+    def __init__(self, carrier: Carrier, options: Options) -> None:
+        self.carrier = carrier
+        self.options = options
+        self.agents: dict[str, Agent] = {}
+        self.by_handle: dict[int, Agent] = {}
+        self.connection: Connection | None = None
+        self.state = State.NEW
+        self.error: AgpError | None = None
+        self.statistics = Statistics()
+        self.valve = Valve()
+        self.backlog = Backlog(options.buffer_bytes)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.may_speak_as = ""
+        self._current: Connection | None = None  # also while it is being restored
+        self._changed = asyncio.Event()
+        self._feeds: list[Feed[Event]] = []
+        self._epoch = 0
+        self._ids: Iterator[int] = itertools.count(options.chance.getrandbits(62))
+        self.next_id = self._ids.__next__
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+
+    # What the parts of the SDK ask of it
+
+    def check_loop(self) -> None:
+        """Raises `RuntimeError` on any loop but the one that the gateway object was opened on."""
+        if asyncio.get_running_loop() is not self.loop:
+            if self.loop is None:
+                raise RuntimeError("the gateway is not open: use `async with agp.connect(...) as gateway`")
+            raise RuntimeError(
+                "this gateway object belongs to another event loop; connect in this loop, or use agpd_client.sync"
+            )
+
+    async def ready(self) -> Connection:
+        """The connection, once it stands and is restored. Raises what ended the gateway object."""
+        while self.connection is None:
+            if self.error is not None:
+                raise self.error
+            await self._changed.wait()
+        return self.connection
+
+    async def settle(
+        self, kind: Kind, body: Body | None, agent: "Agent | None" = None, accept: Any = None
+    ) -> Frame:
+        """A control request that may safely be asked again when the connection is lost meanwhile."""
+        while True:
+            connection = await self.ready()
+            try:
+                return await connection.call(
+                    kind, body, source=0 if agent is None else agent.handle, accept=accept
+                )
+            except Closed:
+                if self.error is not None or self.connection is connection:
+                    raise
+
+    def feed(self) -> Feed[Event]:
+        """A new queue of events."""
+        feed: Feed[Event] = Feed(EVENTS_LIMIT)
+        if self.error is not None:
+            feed.fail(self.error)
+        self._feeds.append(feed)
+        return feed
+
+    def forget_feed(self, feed: Feed[Event]) -> None:
+        """Nobody reads it any more."""
+        if feed in self._feeds:
+            self._feeds.remove(feed)
+
+    def tell(self, event: Event) -> None:
+        """Put an event into every queue."""
+        for feed in self._feeds:
+            feed.put(event)
+
+    def rerouted(self) -> None:
+        """Agents, subscriptions or their queues have changed."""
+        if self._current is not None:
+            self._current.delivery.changed()
+
+    def registered(self, agent: "Agent", handle: int) -> None:
+        """The gateway knows the agent by this handle."""
+        if self._current is None:
+            return
+        agent.handle = handle
+        self.agents[agent.name] = agent
+        self.by_handle[handle] = agent
+        self._current.delivery.announce(handle, agent.name)
+        self.rerouted()
+
+    def decline(self, handle: int) -> None:
+        """The gateway has registered an agent that nobody wants any more."""
+        if self._current is not None:
+            self._current.send(encode(Kind.UNREGISTER, source=handle, id=self.next_id()))
+
+    def unregistered(self, agent: "Agent") -> None:
+        """The agent is gone."""
+        if self._current is not None:
+            self._current.handles.forget_agent(agent.handle)
+        if self.agents.get(agent.name) is agent:
+            del self.agents[agent.name]
+        self.by_handle.pop(agent.handle, None)
+        self.rerouted()
+
+    # Life
+
+    async def open(self) -> None:
+        """Connect for the first time. Raises `ConnectError`, `Unauthorized`."""
+        if self.state is not State.NEW:
+            raise self.error or RuntimeError("this gateway object is already open")
+        self.loop = asyncio.get_running_loop()
+        try:
+            self._stands(await self._establish())
+        except BaseException:
+            self.loop = None
+            await self.carrier.release()
+            raise
+
+    async def close(self) -> None:
+        """Send what is queued, say goodbye, and wait (bounded) for the carrier's end."""
+        if self.state is State.CLOSED or self.loop is None:
+            return
+        current = self._current
+        self._end(Closed("the gateway object was closed", code=Code.GOODBYE))
+        tasks = [task for task in (self._reconnecting, self._leaving) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            if current is not None:
+                await _farewell(current)
+        finally:
+            await self.carrier.release()
+
+    async def quiet(self, timeout: float | None) -> None:
+        """Refuse new requests; wait until handlers are idle and the gateway has read everything. Raises `Timeout`."""
+        for agent in self.agents.values():
+            agent.refuse_requests()
+        if self.state is State.CONNECTED:
+            self.state = State.DRAINING
+        try:
+            async with asyncio.timeout(timeout):
+                for agent in list(self.agents.values()):
+                    await agent.idle()
+                while len(self.backlog):
+                    await self.backlog.room()
+                await (await self.ready()).barrier()
+        except TimeoutError:
+            raise Timeout(f"not drained within {timeout} s; handlers are still running") from None
+
+    async def _establish(self) -> Connection:
+        """A connection that has been welcomed."""
+        self._epoch = max(self._epoch + 1, int(time.time() * 1000))
+        hello = frames.Hello([frames.VERSION], self.options.client, self._epoch)
+        limit = min(self.options.buffer_bytes, 1024 * 1024)
+
+        def make() -> Connection:
+            return Connection(
+                self, lambda new: Delivery(self.agents, self.statistics, new), self._ids, hello, limit
+            )
+
+        connection = await self.carrier.connect(make, self.options.connect_timeout)
+        try:
+            async with asyncio.timeout(self.options.connect_timeout):
+                welcome = await asyncio.shield(connection.ready)
+        except TimeoutError:
+            connection.abort()
+            raise ConnectError(
+                f"{self.carrier.address} accepts connections but does not speak agpd's protocol: is it another service?"
+            ) from None
+        except Unauthorized as error:
+            raise Unauthorized(f"{error}{self.carrier.describe()}", code=error.code) from None
+        except Closed as error:
+            if error.code is Code.CONNECTION_LOST:
+                raise ConnectError(
+                    f"the gateway at {self.carrier.address} ended the connection: {error}"
+                ) from None
+            raise
+        except BaseException:
+            connection.abort()
+            raise
+        self.may_speak_as = welcome.may_speak_as
+        self._current = connection
+        self.valve.attach(connection.pause_reading, connection.resume_reading, lambda: bool(connection.calls))
+        return connection
+
+    def _stands(self, connection: Connection) -> None:
+        self.connection = connection
+        self.state = State.CONNECTED
+        self._changed.set()
+        self.tell(Connected(connection.welcome.gateway, self.statistics.reconnects))
+
+    def _end(self, error: AgpError) -> None:
+        """For good: everybody who waits gets the error."""
+        if self.error is not None:
+            return
+        self.error = error
+        self.state = State.CLOSED
+        self.connection = None
+        self.valve.detach()
+        self._changed.set()
+        self.backlog.wake()
+        for agent in list(self.agents.values()):
+            agent.end(error)
+        self.tell(Disconnected(error, True))
+        for feed in self._feeds:
+            feed.fail(error)
+
+    # What the connection tells
+
+    def lost(self, connection: Connection, error: AgpError) -> None:
+        """The carrier has ended."""
+        if connection is not self._current:
+            return
+        was_standing = self.connection is connection
+        self._current = self.connection = None
+        self.valve.detach()
+        self.by_handle.clear()
+        if self.error is not None or not was_standing:
+            return
+        if is_permanent(error) or not self.options.reconnect:
+            self._end(error)
+            return
+        self._disconnected(error)
+
+    def _disconnected(self, error: AgpError) -> None:
+        self.state = State.DISCONNECTED
+        self._changed.clear()
+        self.tell(Disconnected(error, False))
+        if self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
+
+    def draining(self, connection: Connection) -> None:
+        """The gateway asks us to leave."""
+        if connection is self._current and self._leaving is None:
+            self.state = State.DRAINING
+            self._leaving = asyncio.get_running_loop().create_task(self._leave(connection))
+
+    def refused(self, connection: Connection, frame: Frame, refusal: frames.Refusal) -> None:
+        """Something that nobody waits for was refused."""
+        self.statistics.refused += refusal.count
+        names = connection.delivery.names
+        self.tell(
+            Refused(
+                code_of(refusal.code),
+                refusal.detail,
+                names.get(frame.destination, ""),
+                names.get(frame.source, ""),
+                refusal.count,
+            )
+        )
+
+    def dropped(self, count: int) -> None:
+        """The gateway has dropped messages for this connection."""
+        self.statistics.dropped_at_gateway += count
+        self.tell(Dropped(count))
+
+    def calls_changed(self) -> None:
+        """The first call has begun, or the last one has ended."""
+        if self.valve.full:
+            self.valve.update()
+
+    def presence(self, agent: int, presence: frames.Presence) -> None:
+        """An instance of a watched type has come or gone."""
+        watcher = self.by_handle.get(agent)
+        if watcher is not None:
+            watcher.presence(presence.name, presence.present)
+
+    def ended(self, agent: int, error: AgpError) -> None:
+        """An agent has lost its name."""
+        loser = self.by_handle.get(agent)
+        if loser is not None:
+            self.unregistered(loser)
+            loser.end(error)
+
+    # Coming back
+
+    async def _leave(self, connection: Connection) -> None:
+        """Finish what has begun, then say goodbye; the reconnect follows from the carrier's end."""
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                for agent in list(self.agents.values()):
+                    await agent.idle()
+                await connection.calls.wait_empty()
+        except TimeoutError:
+            pass  # bounded: what is left fails with an unknown outcome
+        finally:
+            self._leaving = None
+        if self.connection is connection:
+            self._current = self.connection = None  # from here on published messages wait for the next one
+            self.valve.detach()
+            self._disconnected(Closed("the gateway is shutting down", code=Code.SHUTTING_DOWN))
+        await _farewell(connection)
+
+    async def _reconnect(self) -> None:
+        from agpd_client.restore import restore, send_backlog
+
+        began = time.monotonic()
+        for attempt in itertools.count():
+            ceiling = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** min(attempt, 16))
+            await asyncio.sleep(self.options.chance.random() * ceiling)
+            try:
+                connection = await self._establish()
+                await restore(self, connection)
+                await send_backlog(self, connection)
+            except AgpError as error:
+                self._give_up_connection()
+                taken = isinstance(error, NameTaken) and time.monotonic() - began < NAME_TAKEN_PATIENCE_S
+                if is_permanent(error) or (isinstance(error, NameTaken) and not taken):
+                    self._end(error)
+                    return
+                continue
+            if connection.is_closed:
+                continue
+            self.statistics.reconnects += 1
+            self._stands(connection)
+            return
+
+    def _give_up_connection(self) -> None:
+        current, self._current = self._current, None
+        if current is not None:
+            current.close(Code.GOODBYE)
+            current.abort()
+
+
+async def _farewell(connection: Connection) -> None:
+    connection.close(Code.GOODBYE)
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await asyncio.shield(connection.gone)
+    except TimeoutError:
+        pass  # bounded: it is cut
+    finally:
+        connection.abort()
