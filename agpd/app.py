@@ -50,6 +50,7 @@ class Gateway:
         self._address = ("", 0)
         self._loop = loop
         self._rounds: asyncio.TimerHandle | None = loop.call_later(ROUND_S, self._round)
+        self._round_at = loop.time()
         self._reload_due = loop.time() + config.tls.reload_check_s
         self._alarmed = False
 
@@ -127,7 +128,8 @@ class Gateway:
         if self._rounds is not None:
             self._rounds.cancel()
             self._rounds = None
-        event(_log, logging.INFO, "stopped", **self.hub.statistics())
+        ended = {f"ended_{code.name.lower()}": count for code, count in self.hub.ended.items()}
+        event(_log, logging.INFO, "stopped", **self.hub.statistics(), **ended)
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,9 +157,13 @@ class Gateway:
 
     def _round(self) -> None:
         self._rounds = self._loop.call_later(ROUND_S, self._round)
+        now = self._loop.time()
+        late, self._round_at = now - self._round_at - ROUND_S, now
+        if late > ROUND_S:  # stopped by a signal, or starved
+            self._lifecycle.forgive(late)
         self._lifecycle.check()
-        if self.certificates is not None and self._loop.time() >= self._reload_due:
-            self._reload_due = self._loop.time() + self.config.tls.reload_check_s
+        if self.certificates is not None and now >= self._reload_due:
+            self._reload_due = now + self.config.tls.reload_check_s
             if self.certificates.changed():
                 self.reload()
             self._warn_of_revocations(self.certificates.crl_life_left())

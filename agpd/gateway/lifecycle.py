@@ -64,6 +64,12 @@ class Lifecycle:
             if now - link.closed_at > self._deadlines.linger_s:
                 link.carrier.abort()
 
+    def forgive(self, seconds: float) -> None:
+        """The gateway itself stood still for so long: no peer's deadlines went on meanwhile."""
+        for link in [*self._hub.links, *self._hub.lingering]:
+            link.watch.forgive(seconds)
+            link.closed_at += seconds
+
     def _judge(self, link: Link, watch: Watchdog, now: float) -> tuple[Code, str] | None:
         """Why this link must end, if it must."""
         if link.session.state is State.GREETING:
@@ -73,7 +79,6 @@ class Lifecycle:
             return verdict
         if link.writable:
             watch.full_since = None
-            watch.backlog = 0
         if link.reassembly.open_bytes and (verdict := self._judge_frame(link, watch, now)):
             return verdict
         if not link.reassembly.open_bytes:
@@ -81,13 +86,15 @@ class Lifecycle:
         return self._judge_silence(link, watch, now)
 
     def _judge_stall(self, link: Link, watch: Watchdog, now: float) -> tuple[Code, str] | None:
-        """The carrier takes no more: since when, and is it getting less?"""
-        backlog = link.carrier.get_write_buffer_size()
-        if watch.full_since is None:
+        """The carrier takes no more: since when, does the peer take anything, has it ever caught up?"""
+        # The size of the backlog alone would not say: the outbox may have filled it again since the last round.
+        taken = link.bytes_out - link.carrier.get_write_buffer_size()
+        if watch.full_since is None or link.drains != watch.drains:
             watch.full_since = watch.drained_at = now
-        elif backlog < watch.backlog:
+            watch.drains, watch.taken = link.drains, taken
+        elif taken > watch.taken:
             watch.drained_at = now
-        watch.backlog = backlog
+            watch.taken = taken
         patience = self._deadlines.write_stall_s
         if now - watch.drained_at > patience:
             return Code.SLOW_CONSUMER, f"took nothing for {patience:g} s, {link.dropped} messages dropped"
@@ -101,9 +108,10 @@ class Lifecycle:
             watch.frame_began_at = None  # we are the ones who do not read
             return None
         have = link.reassembly.open_bytes
-        if watch.frame_began_at is None or have < watch.frame_bytes_before:
-            watch.frame_began_at = now
-        watch.frame_bytes_before = have
+        # Where in the stream it begins tells one open frame from another of a busy peer.
+        start = link.bytes_in - have
+        if watch.frame_began_at is None or start != watch.frame_start:
+            watch.frame_began_at, watch.frame_start = now, start
         age = now - watch.frame_began_at
         too_slow = age > FRAME_RATE_GRACE_S and have < age * FRAME_RATE_MINIMUM_BYTES_PER_S
         if age > self._deadlines.frame_s or too_slow:

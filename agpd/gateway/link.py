@@ -219,15 +219,16 @@ class Watchdog:
     """What the periodic check remembers of a link between two of its rounds. Times are monotonic seconds."""
 
     __slots__ = (
-        "backlog",
         "bytes_in",
         "drained_at",
+        "drains",
         "frame_began_at",
-        "frame_bytes_before",
+        "frame_start",
         "full_since",
         "heard_at",
         "pings",
         "started_at",
+        "taken",
     )
 
     def __init__(self, now: float) -> None:
@@ -236,7 +237,18 @@ class Watchdog:
         self.bytes_in = 0
         self.pings = 0
         self.frame_began_at: float | None = None
-        self.frame_bytes_before = 0
-        self.backlog = 0
+        self.frame_start = 0  # offset in the stream
         self.drained_at = now
+        self.drains = 0
+        self.taken = 0  # bytes out that the carrier no longer holds
         self.full_since: float | None = None
+
+    def forgive(self, seconds: float) -> None:
+        """All deadlines move by so much."""
+        self.started_at += seconds
+        self.heard_at += seconds
+        self.drained_at += seconds
+        if self.frame_began_at is not None:
+            self.frame_began_at += seconds
+        if self.full_since is not None:
+            self.full_since += seconds

@@ -91,6 +91,7 @@ class Outbox:
         "_timer",
         "_waiting",
         "bytes_out",
+        "drains",
         "dropped",
         "dropped_untold",
         "full",
@@ -113,6 +114,7 @@ class Outbox:
         self.writable = True
         self.full = False
         self.bytes_out = 0
+        self.drains = 0  # how often it has caught up
         self.dropped = 0
         self.dropped_untold = 0
         self._limits = limits
@@ -185,6 +187,7 @@ class Outbox:
         if not self.writable:
             return
         self.full = False
+        self.drains += 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
