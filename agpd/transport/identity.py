@@ -20,7 +20,13 @@ from agpd.transport.certs import SCHEME
 from agpd.transport.pem import issued_by
 
 LEEWAY_S = 30.0
-_DAMAGED = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_DAMAGED = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 Extension = TypeVar("Extension", bound=x509.ExtensionType)
 

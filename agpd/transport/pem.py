@@ -70,7 +70,7 @@ def make_directory(directory: Path) -> None:
     """Make a directory of mode 0700. Raises `PkiError` if there is one that other users can look into."""
     if not directory.exists():
         try:
-            directory.mkdir(mode=0o700, parents=True)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # another process may make it too
             directory.chmod(0o700)
         except OSError as error:
             raise PkiError(f"cannot make {directory}: {error.strerror}; choose another directory") from error

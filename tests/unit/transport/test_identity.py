@@ -6,7 +6,7 @@ import pytest
 from certificate_world import CLIENT, NOT_ASCII, NOW, SERVER, leaf, raw_san, signer, uri
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agpd.errors import Code, Fatal
@@ -142,6 +142,7 @@ def verdict(der):
         return fatal.code
 
 
+@example(GOOD.index(b"\xa0\x03\x02\x01\x02") + 4, 1, 0)  # a version that X.509 does not have
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
 def test_any_bytes_are_accepted_or_refused_with_the_documented_error(place, value, length):
     damaged = bytearray(GOOD)
