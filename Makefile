@@ -38,5 +38,8 @@ check: lint types contracts docs test ## everything CI runs
 demo: setup ## five agents work through a document over a real gateway with mutual TLS
 	$(BIN)/python -m examples.workflow
 
+coverage: setup ## branch coverage of each module by its own test file
+	$(BIN)/python scripts/coverage_by_module.py
+
 clean: ## remove what was built
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
