@@ -4,7 +4,7 @@
 class Message:
     """A data frame, or a run of consecutive frames that share kind, flags, fan-out and both handles.
 
-    `frames` are the bytes as they came, `count` how many frames lie in them, `id` that of the last one.
+    `frames` are the bytes as they came, `count` how many frames lie in them, `id` that of the first one.
     """
 
     __slots__ = ("count", "destination", "fanout", "flags", "frames", "id", "kind", "source")

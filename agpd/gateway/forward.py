@@ -132,6 +132,6 @@ def _single(data: bytes, start: int, end: int, origin: Link, taker: Taker) -> No
 
 
 def _run(frames: bytes, count: int) -> Message:
-    """A run as one message; what it shares stands in its first frame."""
+    """A run as one message; what its frames share stands in the first."""
     _, kind, flags, fanout, destination, source, id_ = PREFIX.unpack_from(frames)
     return Message(kind, flags, fanout, destination, source, id_, frames, count)

@@ -14,7 +14,7 @@ from agpd.gateway.verbs import VERBS
 from agpd.message import Message
 from agpd.routing.fanout import Decision
 from agpd.routing.router import Router
-from agpd.routing.subscriptions import Presence
+from agpd.routing.subscriptions import InstanceEntry, Presence, TypeEntry
 from agpd.wire import frames
 from agpd.wire.frames import FANOUT_ALL, FLAGS_KNOWN, RECEIPT_WANTED, Frame, Kind
 
@@ -143,13 +143,14 @@ class Hub:
         if not decision.hops:
             raise Refused(Code.NO_ROUTE)
         lost = 0
-        for link, entry in decision.hops:
+        for place, (link, entry) in enumerate(decision.hops):
             assert isinstance(link, Link)
             self._introduce(link, flow, flow.entry if entry is None else entry)
             data = message.frames if entry is None else frames.redirect(message.frames, entry.packed)
-            lost += not link.offer(data, message.count, origin)
+            if not link.offer(data, message.count, origin) and place < decision.count:
+                lost += 1  # the hops after the first `count` are observers
         self._remember_told(flow, decision)
-        return self._judge(message, decision.count, len(decision.hops), lost, origin)
+        return self._judge(message, decision.count, lost, origin)
 
     def _broadcast(self, message: Message, flow: Flow, origin: Link) -> int:
         """To everybody; the audience is remembered until the entry changes."""
@@ -163,25 +164,23 @@ class Hub:
             flow.count = decision.count
             flow.version = version
         data, count = message.frames, message.count
-        lost = 0
-        for link in flow.audience:
-            lost += not link.offer(data, count, origin)
-        if not flow.audience:
-            raise Refused(Code.NO_ROUTE)
-        return self._judge(message, flow.count, len(flow.audience), lost, origin)
+        losers = [link for link in flow.audience if not link.offer(data, count, origin)]
+        lost = _instances_on(losers, flow) if losers else 0
+        return self._judge(message, flow.count, lost, origin)
 
-    def _judge(self, message: Message, count: int, offered: int, lost: int, origin: Link) -> int:
-        """After offering to `offered` links, of which `lost` dropped it. Returns how many instances have it."""
+    def _judge(self, message: Message, count: int, lost: int, origin: Link) -> int:
+        """After offering it to `count` instances, of which `lost` did not get it. Returns how many have it.
+
+        A sender that gets a receipt or a reply learns from it that somebody has it, and is not told who has not.
+        """
         if not count:
-            raise Refused(Code.NO_ROUTE)  # only observers took it
-        if lost == offered:
+            raise Refused(Code.NO_ROUTE)  # at most observers took it
+        if lost == count:
             raise Refused(Code.RECEIVER_FULL)
-        if lost:
-            self.refused[Code.RECEIVER_FULL] += lost * message.count
-            origin.note(
-                Code.RECEIVER_FULL, message.destination, message.source, message.id, lost * message.count
-            )
-        reached = max(count - lost, 1)
+        if lost and not _answered_singly(message):
+            self.refused[Code.RECEIVER_FULL] += message.count
+            _note(message, Code.RECEIVER_FULL, origin)
+        reached = count - lost
         origin.deliveries += reached * message.count
         return reached
 
@@ -189,23 +188,23 @@ class Hub:
     def _remember_told(flow: Flow, decision: Decision) -> None:
         """From now on the forwarding loop may send this flow to its one receiver by itself."""
         entry = flow.entry
-        if entry.name.instance and len(decision.hops) == 1:
+        if isinstance(entry, InstanceEntry) and entry.agent is not flow.agent and decision.hops:
             link = decision.hops[0].link
             if isinstance(link, Link) and link is entry.link:
                 flow.told = link
 
     def dropped(self, frames_: bytes, count: int, flow: Flow, origin: Link) -> None:
         """The forwarding loop found the receiver of `flow` full."""
-        kind = frames_[4]
-        last = frames.ids(frames_)[-1] if count > 1 else frames.parse(frames_).id
+        first = frames.parse(frames_)
         number, source = flow.entry.number, flow.agent.entry.number
-        self.refuse(Message(kind, 0, 1, number, source, last, frames_, count), Code.RECEIVER_FULL, origin)
+        message = Message(first.kind, 0, first.fanout, number, source, first.id, frames_, count)
+        self.refuse(message, Code.RECEIVER_FULL, origin)
 
     def refuse(self, message: Message, code: Code, origin: Link) -> None:
         """Tell the sender: requests and messages with receipt one by one, others once a turn with a count."""
         self.refused[code] += message.count
-        if message.kind != Kind.REQUEST and not message.flags & RECEIPT_WANTED:
-            origin.note(code, message.destination, message.source, message.id, message.count)
+        if not _answered_singly(message):
+            _note(message, code, origin)
             return
         for id_ in frames.ids(message.frames):
             origin.send(
@@ -334,3 +333,22 @@ class Hub:
             "refused": self.refused.total(),
             "queued_bytes": sum(link.queued for link in self.links),
         }
+
+
+def _answered_singly(message: Message) -> bool:
+    return message.kind == Kind.REQUEST or bool(message.flags & RECEIPT_WANTED)
+
+
+def _note(message: Message, code: Code, origin: Link) -> None:
+    last = message.id if message.count == 1 else frames.ids(message.frames)[-1]
+    origin.note(code, message.destination, message.source, last, message.count)
+
+
+def _instances_on(links: list[Link], flow: Flow) -> int:
+    """How many of those that a broadcast of this flow is for live on these links."""
+    entry, agent = flow.entry, flow.agent
+    assert isinstance(entry, TypeEntry)
+    members = [member.link for member in entry.members if member.agent is not agent]
+    if not members and flow.count:  # a route carries it: its link comes first
+        members = [flow.audience[0]]
+    return sum(link in links for link in members)

@@ -135,13 +135,17 @@ class Lifecycle:
         return None
 
     def _enforce_budget(self) -> None:
-        """All outboxes together over the budget: cut the largest first, until they are not."""
-        waiting = [link for link in self._hub.links if not link.writable and link.queued]
-        total = sum(link.queued for link in waiting)
+        """All outboxes, with what full carriers hold, over the budget: cut the largest first, until they are not."""
+        waiting = {
+            link: link.queued + link.carrier.get_write_buffer_size()
+            for link in self._hub.links
+            if not link.writable
+        }
+        total = sum(waiting.values())
         if total <= self._budget_bytes:
             return
-        for link in sorted(waiting, key=lambda each: each.queued, reverse=True):
-            total -= link.queued
+        for link in sorted(waiting, key=waiting.__getitem__, reverse=True):
+            total -= waiting[link]
             self._hub.end(link, Code.SLOW_CONSUMER, "all outboxes together are over their budget")
             if total <= self._budget_bytes:
                 return

@@ -135,6 +135,12 @@ class Link(Outbox):
             self._forget(pair)
             self.flows_to[pair >> 32].discard(pair)
 
+    def stay_home(self, source: int, destination: int) -> None:
+        """The agent `source` is now at `destination` itself, and gets no message of its own."""
+        flow = self.flows.get(destination << 32 | source)
+        if flow is not None:
+            flow.told = None
+
     def _forget(self, pair: int) -> None:
         self.flows.pop(pair, None)
         self.reply_flows.pop(pair, None)
@@ -169,13 +175,15 @@ class Link(Outbox):
     def hold(self) -> None:
         """Stop reading, once for each receiver that asks for it."""
         self.holds += 1
-        if self.holds == 1 and self.close_code is None:
+        if self.holds == 1:
             self.carrier.pause_reading()
 
     def release(self) -> None:
-        """One receiver less that wants this link held."""
+        """One receiver less that wants this link held. A link that has ended reads already."""
+        if self.close_code is not None:
+            return
         self.holds -= 1
-        if self.holds == 0 and self.close_code is None:
+        if self.holds == 0:
             self.carrier.resume_reading()
 
     def flush(self) -> None:

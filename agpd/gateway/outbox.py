@@ -87,7 +87,6 @@ class Outbox:
         "_credit_s",
         "_limits",
         "_spent_at",
-        "_stall_began",
         "_timer",
         "_waiting",
         "bytes_out",
@@ -121,7 +120,6 @@ class Outbox:
         self._clock = clock
         self._credit_s = limits.stall_budget_s
         self._spent_at: float | None = None
-        self._stall_began = 0.0
         self._timer: Timer | None = None
         self._waiting: set[Producer] = set()
 
@@ -212,7 +210,6 @@ class Outbox:
             credit = self._credit()
             if credit < SHORTEST_STALL_S:
                 return False
-            self._stall_began = self._clock.now()
             self._credit_s = credit
             self._timer = self._clock.call_later(credit, self._spent)
         if producer not in self._waiting:

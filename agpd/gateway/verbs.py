@@ -116,6 +116,7 @@ def subscribe(hub: Hub, frame: Frame, link: Link) -> None:
     if topic not in agent.entries:
         hub.admission.check_room(held, limit, Code.TOO_MANY_SUBSCRIPTIONS)
     presence = hub.router.subscribe(agent, topic)
+    link.stay_home(frame.source, agent.entries[topic].number)
     _ok(link, frame)
     hub.tell(presence)
 

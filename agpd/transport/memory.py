@@ -5,7 +5,6 @@ pauses its writer, a paused reader gets nothing, `close` delivers what was writt
 """
 
 import asyncio
-from typing import Any
 
 HIGH_BYTES = 64 * 1024
 
@@ -61,6 +60,8 @@ class MemoryTransport(asyncio.Transport):
 
     def arrive(self, data: bytes) -> int:
         """The other end has written. Returns the bytes that wait here now."""
+        if self._lost:
+            return 0
         self._incoming.append(data)
         self._incoming_bytes += len(data)
         self._schedule()
@@ -129,9 +130,6 @@ class MemoryTransport(asyncio.Transport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._protocol
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return super().get_extra_info(name, default)
 
 
 def pipe(one: asyncio.Protocol, other: asyncio.Protocol, name: str = "memory") -> None:

@@ -62,7 +62,7 @@ class NativeProtocol(asyncio.Protocol):
         link.bytes_in += len(data)
         try:
             forward(data, link, self._hub)
-            if link.queued > link.answers_limit:
+            if link.queued > link.answers_limit and not link.writable:
                 self._hub.end(link, Code.SLOW_CONSUMER, "does not read what it asks for")
         except Fatal as fatal:
             self._hub.end(link, fatal.code, fatal.detail)

@@ -47,5 +47,5 @@ def unpack(data: bytes) -> Envelope:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Fatal(Code.MALFORMED_FRAME, f"envelope: {error}") from None

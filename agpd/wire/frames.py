@@ -200,7 +200,7 @@ def decode(body: bytes, shape: type[AnyBody]) -> AnyBody:
     """
     try:
         return _decoders[shape].decode(body)  # type: ignore[return-value]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Fatal(Code.MALFORMED_FRAME, f"{shape.__name__}: {error}") from None
 
 

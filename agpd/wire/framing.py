@@ -29,30 +29,29 @@ class Reassembly:
     `limit` bounds a frame, in bytes, and so bounds what is kept. It may be changed between frames.
     """
 
-    __slots__ = ("_chunks", "_have", "_need", "limit")
+    __slots__ = ("_kept", "_need", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._chunks: list[bytes] = []
-        self._have = 0
+        # One buffer, not a list of chunks: chunks of a byte each would cost forty times their size.
+        self._kept = bytearray()
         self._need = 0
 
     @property
     def open_bytes(self) -> int:
         """Bytes kept of an unfinished frame."""
-        return self._have
+        return len(self._kept)
 
     def gather(self, data: bytes) -> bytes:
         """The bytes to walk now, beginning at a frame; empty while the open frame is incomplete."""
-        if not self._have:
+        kept = self._kept
+        if not kept:
             return data
-        self._chunks.append(data)
-        self._have += len(data)
-        if self._have < self._need:
+        if len(kept) + len(data) < self._need:
+            kept += data
             return b""
-        joined = b"".join(self._chunks)
-        self._chunks.clear()
-        self._have = 0
+        joined = b"".join((kept, data))
+        self._kept = bytearray()
         return joined
 
     def keep(self, data: bytes, start: int) -> None:
@@ -68,8 +67,7 @@ class Reassembly:
             length = _FROM(tail[:LENGTH_SIZE], "big")
             check_length(length, self.limit)
             self._need = length + LENGTH_SIZE
-        self._chunks.append(tail)
-        self._have = len(tail)
+        self._kept += tail
 
 
 def split(data: bytes, reassembly: Reassembly) -> Iterator[Frame]:
