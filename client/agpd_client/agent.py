@@ -55,7 +55,7 @@ class Agent(Sender):
 
         Raises `Timeout`, `Closed`, `Backpressure`.
         """
-        self.check_loop()
+        self._uplink.check_loop()
         message = await self.inbox.get(timeout)
         if type is not None:
             message.expect(type)
@@ -146,7 +146,8 @@ class Agent(Sender):
     async def set_route(self, pattern: str, via: "Agent | str | None" = None) -> None:
         """What matches `pattern` and nobody takes goes to the agent `via`, or to this one.
 
-        `pattern`: `*`, `org/*`, `org/ns/*` or a type; the longest that matches counts. Raises `NoRoute` if `via` is not there, `NotPermitted`, `LimitReached`.
+        `pattern`: `*`, `org/*`, `org/ns/*` or a type; the longest that matches counts.
+        Raises `NoRoute` if `via` is not there, `NotPermitted`, `LimitReached`.
         """
         parsed = checked(names.parse_pattern, pattern)
         target = self.name if via is None else via if isinstance(via, str) else via.name

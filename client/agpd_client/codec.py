@@ -90,10 +90,12 @@ def decode(body: bytes, content_type: int | str, kind: Any = None) -> Any:
 
     Raises `DecodeError` that names the path, and `RemoteError` for an error reply.
     """
+    if kind is None and content_type == BYTES:
+        return body
     if content_type == ERROR:
         raise _remote(body)
     try:
-        if _is_model_type(kind):
+        if kind is not None and _is_model_type(kind):
             return _model(body, content_type, kind)
         return _plain(body, content_type, Any if kind is None else kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

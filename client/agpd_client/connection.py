@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from agpd.errors import Code, Fatal, code_of
 from agpd.wire import frames
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The carrier stands: say hello."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._transport = transport
         transport.set_write_buffer_limits(high=self._write_limit)
         self.send(encode(Kind.HELLO, self._hello))

@@ -216,7 +216,8 @@ class Uplink:
         except Closed as error:
             if error.code is Code.CONNECTION_LOST:
                 raise ConnectError(
-                    f"the gateway at {self.carrier.address} ended the connection: {error}"
+                    f"the gateway at {self.carrier.address} ended the connection before it welcomed us"
+                    f"{self.carrier.suspicion()}"
                 ) from None
             raise
         except BaseException:

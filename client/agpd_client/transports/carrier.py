@@ -62,6 +62,15 @@ class Carrier:
         files = self._credentials()
         return "" if files is None else f" (certificate {files.certificate}, authorities {files.ca})"
 
+    def suspicion(self) -> str:
+        """What may be behind an end right after the handshake: in TLS 1.3 a refusal may be lost on its way here."""
+        used = self.describe()
+        return (
+            f"; it may not accept the certificate: expired, revoked, or of another authority{used}"
+            if used
+            else ""
+        )
+
     def _credentials(self) -> tls.Credentials | None:
         if self.address.carrier != "tls":
             return None
