@@ -1,0 +1,39 @@
+"""Where credentials come from, and what a bad file is answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from agpd_client.errors import ConnectError, Unauthorized
+from agpd_client.transports.address import Address
+from agpd_client.transports.tls import Credentials, client_context, credentials, development_directory
+
+HERE, AWAY = Address("tls", "127.0.0.1", 7420), Address("tls", "gw.example", 7420)
+
+
+def test_arguments_outrank_the_environment() -> None:
+    environ = {"AGP_CERTIFICATE": "c", "AGP_KEY": "k", "AGP_CA": "a"}
+    assert credentials(AWAY, None, Path("mine"), None, environ) == ("c", "mine", "a")
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unauthorized, match=r"key \(AGP_KEY\) is missing"):
+        credentials(HERE, "c", None, "a", {})
+    with pytest.raises(Unauthorized, match="agpctl pki issue agent"):
+        credentials(AWAY, None, None, None, {})
+    with pytest.raises(ConnectError, match="agpd dev"):
+        credentials(HERE, None, None, None, {"AGPD_STATE_DIR": str(tmp_path)})
+
+
+def test_development_files_are_for_loopback(tmp_path: Path) -> None:
+    directory = development_directory({"AGPD_STATE_DIR": str(tmp_path)})
+    directory.mkdir()
+    (directory / "agent.pem").touch()
+    found = credentials(HERE, None, None, None, {"AGPD_STATE_DIR": str(tmp_path)})
+    assert found.ca == str(directory / "ca.pem")
+    assert development_directory({}).name == "dev"
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Unauthorized, match=r"authority file .*none\.pem"):
+        client_context(Credentials("c", "k", str(tmp_path / "none.pem")))
