@@ -58,7 +58,7 @@ async def test_concurrent_senders_share_one_open() -> None:
 
 
 async def test_a_withdrawn_handle_is_opened_again() -> None:
-    async with standing() as (gateway, agent, peer, _):
+    async with standing() as (_, agent, peer, _):
         publishing = asyncio.create_task(agent.publish("acme/prod/x", 1))
         await peer.ok(Kind.OPEN, 7)
         await publishing
