@@ -50,13 +50,18 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except (AgpdError, ConfigError) as error:
-            raise _Failure(_one_line(str(error))) from error
+            raise Failure(str(error)) from error
 
 
-class _Failure(click.ClickException):
+class Failure(click.ClickException):
+    """Ends a command with one line on standard error and exit code 2."""
+
     exit_code = 2
 
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(text))
 
-def _one_line(text: str) -> str:
+
+def one_line(text: str) -> str:
     """The text without anything that a terminal would obey; details may come from the other side."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))

@@ -1,0 +1,166 @@
+"""`agpd serve` and `agpd dev`: a gateway as a process.
+
+SIGTERM and SIGINT drain; a second one cuts the drain short. SIGHUP reads certificates and revocations again.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agpd.cli.options import config_options
+
+if TYPE_CHECKING:
+    from agpd.app import Gateway
+    from agpd.config import Config
+
+# Beside connections, a process holds its log, its listener, certificates being read.
+SPARE_DESCRIPTORS = 64
+DEV_CONNECTIONS = 500
+DEV_DRAIN_MS = 1000
+
+_log = logging.getLogger("agpd.serve")
+
+
+@click.command()
+@config_options
+def serve(file: Path | None, sets: tuple[str, ...]) -> None:
+    """Run a gateway.
+
+    SIGTERM or Ctrl-C drains it: what was accepted is delivered or refused, then it exits with 0. A second signal
+    ends it at once, with 1. SIGHUP reads certificates and revocations again. The log goes to standard error.
+    """
+    from agpd.config import load
+    from agpd.telemetry import logs
+
+    config = load(file, os.environ, sets)
+    logs.setup(config.log.level, config.log.format, sys.stderr)
+    sys.exit(run(config, lambda gateway: None))
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7420,
+    show_default=True,
+    help="Port on loopback; 0 takes a free one.",
+)
+@click.option("--plaintext", is_flag=True, help="Without TLS and certificates.")
+def dev(port: int, plaintext: bool) -> None:
+    """Run a gateway on this machine without any configuration.
+
+    It listens on loopback only. Its certificates are made once and kept below the state directory
+    (AGPD_STATE_DIR, or the user's own); the SDK and agpctl find them there. For development only.
+    """
+    from agpd.cli.welcome import welcome
+    from agpd.telemetry import logs
+    from agpd_client.transports.tls import development_directory
+
+    directory = development_directory(os.environ)
+    config = dev_config(port, None if plaintext else directory)
+    logs.setup(config.log.level, config.log.format, sys.stderr)
+    sys.exit(run(config, lambda gateway: welcome(gateway.address[1], None if plaintext else directory)))
+
+
+def dev_config(port: int, directory: Path | None) -> "Config":
+    """The configuration of `agpd dev`; certificates are made in `directory`, None stands for plaintext."""
+    from agpd.config import Config, Limits, Listen, Tls
+    from agpd.transport.pki import development
+
+    listen = Listen(native=f"127.0.0.1:{port}", plaintext=directory is None)
+    limits = Limits(connections=DEV_CONNECTIONS, drain_timeout_ms=DEV_DRAIN_MS)
+    if directory is None:
+        return Config(listen=listen, limits=limits)
+    files = development(directory, time.time())
+    tls = Tls(
+        certificate=str(files.certificate),
+        key=str(files.key),
+        ca=str(files.ca),
+        accept_any_name=True,
+    )
+    return Config(listen=listen, limits=limits, tls=tls)
+
+
+def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
+    """Run a gateway until a signal ends it; `ready` is called once it listens. Returns the exit code.
+
+    Raises `ConfigError` if it cannot start.
+    """
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, ready))
+
+
+async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
+    from agpd.app import Gateway
+    from agpd.telemetry.logs import event
+
+    _raise_descriptor_limit(config.limits.connections)
+    stops: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    gateway = Gateway(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stops.put_nowait, number)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    gateway.start()
+    host, port = gateway.address
+    event(_log, logging.INFO, "listening", address=f"{host}:{port}", tls=not config.listen.plaintext)
+    ready(gateway)
+    notify("READY=1", os.environ)
+    event(_log, logging.INFO, "stopping", signal=(await stops.get()).name)
+    notify("STOPPING=1", os.environ)
+    return await _drain(gateway, stops)
+
+
+async def _drain(gateway: "Gateway", stops: "asyncio.Queue[signal.Signals]") -> int:
+    """0, or 1 if another signal came before everything accepted was delivered."""
+    draining = asyncio.ensure_future(gateway.stop())
+    impatient = asyncio.ensure_future(stops.get())
+    await asyncio.wait((draining, impatient), return_when=asyncio.FIRST_COMPLETED)
+    if draining.done():
+        impatient.cancel()
+        draining.result()
+        return 0
+    draining.cancel()
+    await asyncio.wait((draining,))
+    return 1
+
+
+def _raise_descriptor_limit(connections: int) -> None:
+    """Take as many descriptors as the system allows, and say so if that is too few for `limits.connections`."""
+    from agpd.telemetry.logs import event
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < connections + SPARE_DESCRIPTORS:
+        event(
+            _log,
+            logging.WARNING,
+            "too few file descriptors for limits.connections; raise LimitNOFILE or ulimit -n",
+            descriptors=hard,
+            connections=connections,
+        )
+
+
+def notify(state: str, environ: Mapping[str, str]) -> None:
+    """Tell systemd (sd_notify), if it asked for it with NOTIFY_SOCKET."""
+    address = environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError as error:
+            _log.warning("systemd was not told %s: %s", state, error)

@@ -1,0 +1,73 @@
+"""What `agpd dev` prints: what runs, and how to connect to it."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from agpd_client.transports.address import DEFAULT_PORT
+
+_SNIPPET = """\
+import agpd_client as agp
+
+async def main() -> None:
+    async with agp.connect({url}) as gateway:
+        alice = await gateway.create_agent("acme/demo/alice")
+        bob = await gateway.create_agent("acme/demo/bob")
+        await alice.publish("acme/demo/bob", "hello")
+        message = await bob.receive(timeout=5)
+        print(message.source, "says", message.data)
+
+agp.run(main())"""
+
+
+def welcome(port: int, directory: Path | None) -> None:
+    """Print it to standard output. `directory`: where the certificates are, None for plaintext."""
+    console = Console(highlight=False, soft_wrap=True)
+    for part in _parts(port, directory, os.environ.get("AGPD_STATE_DIR")):
+        console.print(part)
+
+
+def _parts(port: int, directory: Path | None, state: str | None) -> list[Text]:
+    url = gateway_url(port, directory is None)
+    shown = "" if url == gateway_url(DEFAULT_PORT, False) else url
+    option = f" --url {shown}" if shown else ""
+    return [
+        Text.assemble(
+            "\n", ("agpd", "bold green"), " is running at ", (url, "bold"), ", on this machine only."
+        ),
+        _credentials(directory),
+        Text("For development only: whoever can use it may speak as any agent.", "yellow"),
+        *_environment(state if directory else None),
+        Text("\nFrom Python:\n", "bold"),
+        _python(_SNIPPET.format(url=f'"{shown}"' if shown else "")),
+        Text("\nFrom two other terminals:\n", "bold"),
+        Text(f"agpctl sub acme/demo/chat{option}"),
+        Text(f"agpctl pub acme/demo/chat 'hello' --fanout all{option}"),
+        Text("\nCtrl-C ends it.\n", "dim"),
+    ]
+
+
+def gateway_url(port: int, plaintext: bool) -> str:
+    """Where an SDK on this machine finds the gateway."""
+    return f"{'agp+tcp' if plaintext else 'agp'}://127.0.0.1:{port}"
+
+
+def _credentials(directory: Path | None) -> Text:
+    if directory is None:
+        return Text("Plaintext: nothing is encrypted, and there are no certificates.", "yellow")
+    return Text(f"Mutual TLS, with certificates in {directory}; the SDK and agpctl find them there.")
+
+
+def _environment(state: str | None) -> list[Text]:
+    """What other terminals must know to find the certificates."""
+    return [Text(f"Set this in other terminals too: export AGPD_STATE_DIR='{state}'")] if state else []
+
+
+def _python(code: str) -> Text:
+    """In colour, without the blanks with which a `Syntax` fills its lines: it is there to be copied."""
+    coloured = Syntax("", "python", theme="ansi_dark", background_color="default").highlight(code)
+    coloured.rstrip()
+    return coloured
