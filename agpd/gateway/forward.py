@@ -10,12 +10,14 @@ looking ahead for runs was worth a quarter of that.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Protocol
 
 from agpd.gateway.link import Flow, Link
 from agpd.message import Message
 from agpd.wire.frames import (
     FANOUT_ALL,
+    FANOUT_ANY,
     FIRST_DATA_KIND,
     LAST_DATA_KIND,
     LENGTH_SIZE,
@@ -34,6 +36,10 @@ _NO_RUN = -1
 
 class Taker(Protocol):
     """Who takes what the loop does not decide."""
+
+    @property
+    def choose(self) -> Callable[[int], int]:
+        """Chance: uniform over 0 to n - 1."""
 
     def take(self, message: Message, origin: Link) -> None:
         """Decide about a message, or a run of broadcasts."""
@@ -93,8 +99,14 @@ def forward(data: bytes, origin: Link, taker: Taker) -> None:
                 target = None  # it has moved or gone: the hub finds out
             run_pair, run_verb, run_fanout = pair, verb, fanout
             start, count = position, 1
+        elif (
+            flow is not None
+            and fanout == FANOUT_ANY
+            and _any(data, position, end, flow, origin, taker.choose)
+        ):
+            target, run_pair, count = None, _NO_RUN, 0
         else:
-            # Control frames, the first message of a flow, choices to be made for each message.
+            # Control frames, the first message of a flow, choices that are not simple.
             target, run_pair, count = None, _NO_RUN, 0
             _single(data, position, end, origin, taker)
             if origin.close_code is not None:
@@ -104,6 +116,36 @@ def forward(data: bytes, origin: Link, taker: Taker) -> None:
     if count:
         _put(data[start:position], count, flow, target, origin, taker)
     origin.reassembly.keep(data, position)
+
+
+def _any(data: bytes, start: int, end: int, flow: Flow, origin: Link, choose: Callable[[int], int]) -> bool:
+    """One frame to a member of a type, chosen at random. False, and nothing is done, if that takes questions.
+
+    They are the hub's: nobody is there, there are observers, or the chosen one has not been chosen before, has
+    moved, is full or is the sender. The hub then chooses anew, so every member that suits has the same chance.
+    Without this a choice costs 6 µs instead of 2.
+    """
+    met = flow.met
+    if not met:
+        return False
+    entry = flow.entry
+    members = entry.members  # type: ignore[union-attr]  # only the flow of a type meets anybody
+    if not members or entry.namespace.observers:  # type: ignore[union-attr]
+        return False
+    member = members[choose(len(members))]
+    link = met.get(member)
+    if link is None or link is not member.link or link.full or member.agent is flow.agent:
+        return False
+    queued = link.queued + end - start
+    if queued > link.threshold:
+        return False
+    link.queue.append(data[start : start + 8] + member.packed + data[start + 12 : end])
+    if not link.queued:
+        link.turn.mark(link)
+    link.queued = queued
+    origin.messages_in += 1
+    origin.deliveries += 1
+    return True
 
 
 def _put(

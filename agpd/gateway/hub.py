@@ -39,6 +39,7 @@ class Hub:
         on_end: OnEnd,
     ) -> None:
         self.router = router
+        self.choose = router.choose
         self.admission = admission
         self.turn = turn
         self.clock = clock
@@ -262,6 +263,8 @@ class Hub:
             link.correspondents.add(source.number)
         if destination.number not in told:
             self.announce(link, destination)
+        if destination is not flow.entry and isinstance(destination, InstanceEntry):
+            flow.meet(destination, link)
 
     def announce(self, link: Link, entry: Entry) -> None:
         """Tell a link what a handle means, once."""

@@ -16,6 +16,7 @@ from agpd.wire.framing import Reassembly
 from agpd.wire.session import Session, Side
 
 Entry = InstanceEntry | TypeEntry
+MET_SLACK = 16
 
 
 class Carrier(Protocol):
@@ -34,10 +35,11 @@ class Flow:
 
     `told` is the link that a destination of four segments is on, once it knows both handles: while the entry
     still points to it, frames go there without further questions. For a destination of three segments the
-    audience of a broadcast is remembered with the version of the entry that it was made from.
+    audience of a broadcast is remembered with the version of the entry that it was made from, and in `met` the
+    members that have been chosen before: whoever is still on that link knows the handles.
     """
 
-    __slots__ = ("agent", "audience", "count", "entry", "told", "version")
+    __slots__ = ("agent", "audience", "count", "entry", "met", "told", "version")
 
     def __init__(self, agent: Agent, entry: Entry) -> None:
         self.agent = agent
@@ -46,6 +48,14 @@ class Flow:
         self.audience: tuple[Link, ...] = ()
         self.count = 0
         self.version = -1
+        self.met: dict[InstanceEntry, Link] = {}
+
+    def meet(self, member: InstanceEntry, link: "Link") -> None:
+        """The link knows the handles of this flow's agent and of this member of the type."""
+        assert isinstance(self.entry, TypeEntry)
+        if len(self.met) > 2 * len(self.entry.members) + MET_SLACK:
+            self.met.clear()  # most of them have gone
+        self.met[member] = link
 
 
 class Link(Outbox):

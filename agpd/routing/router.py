@@ -41,7 +41,7 @@ class Router:
     def __init__(self, numbers: Callable[[], int], chooser: Chooser, may_cross: MayCross) -> None:
         self._connections = Connections()
         self._subscriptions = Subscriptions(numbers)
-        self._choose = chooser
+        self.choose = chooser
         self._may_cross = may_cross
         self.entries = self._subscriptions.entries  # number -> entry, of everything alive
 
@@ -258,7 +258,7 @@ class Router:
             if entry.link is not None and entry.agent is not agent:
                 return Decision([Hop(entry.link, None)], 1)
             return _carried(agent, entry)
-        decision = reach(entry.members, agent, fanout, self._choose)
+        decision = reach(entry.members, agent, fanout, self.choose)
         if not decision.count:
             decision = _carried(agent, entry)
         if entry.namespace.observers:
