@@ -41,5 +41,11 @@ demo: setup ## five agents work through a document over a real gateway with mutu
 coverage: setup ## branch coverage of each module by its own test file
 	$(BIN)/python scripts/coverage_by_module.py
 
+bench: setup ## measure the gateway under load (BENCH_REPEAT=1 for a quick look); results in bench/results
+	$(BIN)/python -m bench.load run
+
+bench-compare: setup ## ratios of two results: A=old.json B=new.json, or the last two
+	$(BIN)/python -m bench.load compare $(A) $(B)
+
 clean: ## remove what was built
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,7 @@ With a directory it makes development certificates there and listens with mutual
 """
 
 import asyncio
+import logging
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from agpd.app import Gateway
-from agpd.config import Config, Listen, Log, Tls
+from agpd.config import Config, Listen, Tls
 from agpd.transport.pki import development
 
 
@@ -21,7 +22,7 @@ def configuration(directory: Path | None) -> Config:
     """Defaults on a free port of loopback."""
     listen = Listen(native="127.0.0.1:0", plaintext=directory is None)
     if directory is None:
-        return Config(listen=listen, log=Log(level="error"))
+        return Config(listen=listen)
     files = development(directory, time.time())
     tls = Tls(certificate=str(files.certificate), key=str(files.key), ca=str(files.ca), accept_any_name=True)
     return Config(listen=listen, tls=tls)
@@ -36,4 +37,5 @@ async def serve(config: Config) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     uvloop.run(serve(configuration(Path(sys.argv[1]) if len(sys.argv) > 1 else None)))
