@@ -134,7 +134,9 @@ class Outbox(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget_bytes: Annotated[
         int,
         Meta(ge=0, le=2**50),
-        _says("All outboxes together; 0: a quarter of the memory the process may use (cgroup or machine)."),
+        _says(
+            "All outboxes and unfinished frames together; 0: a quarter of the memory it may use (cgroup or machine)."
+        ),
     ] = 0
 
 

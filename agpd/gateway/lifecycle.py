@@ -135,17 +135,26 @@ class Lifecycle:
         return None
 
     def _enforce_budget(self) -> None:
-        """All outboxes, with what full carriers hold, over the budget: cut the largest first, until they are not."""
-        waiting = {
-            link: link.queued + link.carrier.get_write_buffer_size()
+        """What waits for slow receivers and what is kept of unfinished frames, together, must fit the budget.
+
+        Else links are cut until it does: slow receivers first, the largest first.
+        """
+        held = {
+            link: _held_bytes(link)
             for link in self._hub.links
-            if not link.writable
+            if not link.writable or link.reassembly.open_bytes
         }
-        total = sum(waiting.values())
+        total = sum(held.values())
         if total <= self._budget_bytes:
             return
-        for link in sorted(waiting, key=waiting.__getitem__, reverse=True):
-            total -= waiting[link]
-            self._hub.end(link, Code.SLOW_CONSUMER, "all outboxes together are over their budget")
+        for link in sorted(held, key=lambda each: (each.writable, -held[each])):
+            total -= held[link]
+            code = Code.OVERLOADED if link.writable else Code.SLOW_CONSUMER
+            self._hub.end(link, code, "all outboxes and unfinished frames together are over their budget")
             if total <= self._budget_bytes:
                 return
+
+
+def _held_bytes(link: Link) -> int:
+    waiting = 0 if link.writable else link.queued + link.carrier.get_write_buffer_size()
+    return waiting + link.reassembly.open_bytes
