@@ -1,0 +1,224 @@
+"""agpd/gateway/outbox.py: the written policy, step by step, with time in hand."""
+
+import pytest
+from scenarios.harness import HandClock
+
+from agpd.gateway.outbox import Clock, Outbox, OutboxLimits, Turn
+
+MARK, LIMIT, BUDGET_S = 100, 400, 0.5
+
+
+class Producer:
+    def __init__(self) -> None:
+        self.holds = 0
+
+    def hold(self) -> None:
+        self.holds += 1
+
+    def release(self) -> None:
+        self.holds -= 1
+
+
+class Bench:
+    """One outbox, its written bytes and its turn."""
+
+    def __init__(self) -> None:
+        self.time = HandClock()
+        self.calls: list[object] = []
+        self.turn = Turn(self.calls.append)
+        self.written: list[bytes] = []
+        self.clogged = False  # the carrier is full after the next write
+        clock = Clock(self.time.now, self.time.call_later)
+        self.outbox = Outbox(self.turn, OutboxLimits(MARK, LIMIT, BUDGET_S), clock, self.write)
+        self.producer = Producer()
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+        if self.clogged:
+            self.outbox.carrier_full()
+
+    def offer(self, size: int, count: int = 1, producer: Producer | None = None) -> bool:
+        taken = self.outbox.offer(bytes(size), count, producer or self.producer)
+        assert self.outbox.queued == sum(map(len, self.outbox.queue))
+        return taken
+
+    def fill(self, size: int = MARK + 1) -> None:
+        """The carrier is full, and the queue holds this much; above the mark that stalls the producer."""
+        self.outbox.carrier_full()
+        assert self.offer(size)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_turn_flushes_everything_marked_once_as_one_buffer(bench):
+    bench.outbox.send(b"a")
+    bench.outbox.offer(b"b", 1, bench.producer)
+    assert bench.calls == [bench.turn.end]
+    assert bench.written == []
+    bench.turn.end()
+    assert bench.written == [b"ab"]
+    assert (bench.outbox.queued, bench.outbox.bytes_out, bench.turn.marked) == (0, 2, [])
+    bench.outbox.offer(b"c", 1, bench.producer)
+    assert len(bench.calls) == 2
+    bench.turn.end()
+    assert bench.written == [b"ab", b"c"]
+
+
+def test_what_is_marked_during_a_flush_belongs_to_the_next_turn(bench):
+    class Marker:
+        def flush(self) -> None:
+            bench.outbox.send(b"late")
+
+    bench.turn.mark(Marker())
+    bench.turn.end()
+    assert bench.written == []
+    assert bench.turn.marked == [bench.outbox]
+
+
+def test_nothing_is_written_when_nothing_waits_or_the_carrier_is_full(bench):
+    bench.outbox.flush()
+    bench.outbox.carrier_full()
+    bench.outbox.send(b"x")
+    bench.turn.end()
+    assert bench.written == []
+    assert bench.outbox.queued == 1
+
+
+def test_over_the_limit_a_willing_carrier_takes_it_within_the_turn(bench):
+    assert bench.offer(LIMIT)
+    assert bench.written == []
+    assert bench.offer(1)
+    assert bench.written == [bytes(LIMIT + 1)]
+    assert bench.producer.holds == 0
+
+
+def test_1_up_to_the_mark_messages_wait(bench):
+    bench.fill(MARK)
+    assert bench.producer.holds == 0
+    assert not bench.outbox.full
+
+
+def test_2_above_the_mark_every_producer_is_held_once(bench):
+    other = Producer()
+    bench.fill()
+    bench.offer(1)
+    bench.offer(1, producer=other)
+    assert (bench.producer.holds, other.holds) == (1, 1)
+    assert bench.outbox.full
+    bench.outbox.carrier_drained()
+    assert (bench.producer.holds, other.holds) == (0, 0)
+    assert not bench.outbox.full
+    assert bench.written == [bytes(MARK + 3)]
+    assert bench.outbox.dropped == 0
+
+
+def test_a_drain_that_fills_the_carrier_again_is_none(bench):
+    bench.fill()
+    bench.clogged = True
+    bench.outbox.carrier_drained()
+    assert bench.producer.holds == 1
+    assert bench.outbox.full
+    assert bench.outbox.drains == 0
+    bench.clogged = False
+    bench.outbox.carrier_drained()
+    assert bench.producer.holds == 0
+    assert bench.outbox.drains == 1
+
+
+def test_3_without_budget_messages_are_dropped_and_counted(bench):
+    bench.fill()
+    bench.time.advance(BUDGET_S - 0.01)
+    assert bench.producer.holds == 1
+    bench.time.advance(0.01)
+    assert bench.producer.holds == 0
+    before = bench.outbox.queued
+    assert not bench.offer(10, count=3)
+    assert bench.producer.holds == 0
+    assert (bench.outbox.queued, bench.outbox.dropped, bench.outbox.dropped_untold) == (before, 3, 3)
+
+
+def test_3_above_the_limit_messages_are_dropped_though_there_is_budget(bench):
+    bench.fill(LIMIT)
+    assert not bench.offer(1)
+    assert bench.outbox.queued == LIMIT
+    assert bench.producer.holds == 1
+
+
+def test_own_frames_are_never_dropped(bench):
+    bench.fill(LIMIT)
+    bench.outbox.send(bytes(3 * LIMIT))
+    assert bench.outbox.queued == 4 * LIMIT
+    assert bench.outbox.queued > bench.outbox.answers_limit > LIMIT
+
+
+def test_a_drain_in_time_makes_the_budget_whole_again(bench):
+    for _ in range(5):
+        bench.fill()
+        bench.time.advance(BUDGET_S * 0.9)
+        assert bench.producer.holds == 1
+        bench.outbox.carrier_drained()
+        assert bench.producer.holds == 0
+    bench.time.advance(100)
+    assert [timer for timer in bench.time.timers if not timer.cancelled] == []
+
+
+def test_a_budget_that_was_used_up_comes_back_at_a_twentieth(bench):
+    bench.fill()
+    bench.time.advance(BUDGET_S)
+    bench.outbox.carrier_drained()  # too late to make it whole
+    bench.time.advance(2.0)  # earns 0.1 s
+    bench.fill()
+    assert bench.producer.holds == 1
+    bench.time.advance(0.09)
+    assert bench.producer.holds == 1
+    bench.time.advance(0.011)
+    assert bench.producer.holds == 0
+
+
+def test_a_budget_never_grows_beyond_the_whole(bench):
+    bench.fill()
+    bench.time.advance(BUDGET_S)
+    bench.outbox.carrier_drained()
+    bench.time.advance(1000.0)
+    bench.fill()
+    bench.time.advance(BUDGET_S)
+    assert bench.producer.holds == 0
+
+
+def test_a_trickling_link_holds_its_producers_for_a_twentieth_at_most(bench):
+    bench.fill()
+    held = 0
+    for _ in range(10_000):  # 100 s
+        bench.offer(1)
+        held += bench.producer.holds
+        bench.time.advance(0.01)
+    assert held * 0.01 < BUDGET_S + 100 * 0.05 + 0.2
+
+
+def test_a_short_rest_of_budget_is_none(bench):
+    bench.fill()
+    bench.time.advance(BUDGET_S)
+    bench.time.advance(0.19)  # earns 0.0095 s
+    assert not bench.offer(1)
+    bench.time.advance(0.02)
+    assert bench.offer(1)
+
+
+def test_discarding_lets_the_producers_go(bench):
+    bench.fill()
+    assert bench.outbox.discard() == MARK + 1
+    assert bench.producer.holds == 0
+    assert bench.outbox.queued == 0
+    assert all(timer.cancelled for timer in bench.time.timers)
+    assert bench.outbox.discard() == 0
+
+
+def test_it_says_when_the_next_threshold_is(bench):
+    assert bench.outbox.threshold == LIMIT
+    bench.outbox.carrier_full()
+    assert bench.outbox.threshold == MARK
+    bench.outbox.carrier_drained()
+    assert bench.outbox.threshold == LIMIT
