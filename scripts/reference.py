@@ -127,9 +127,17 @@ def example() -> str:
 _CODES = re.compile(r"(?<=<!-- codes: generated -->\n).*?(?=<!-- /codes -->)", re.DOTALL)
 
 
+# From here on codes are the SDK's own and never on the wire.
+SDK_CODES_FROM = Code.NO_ANSWER
+
+
 def native() -> str:
-    """The protocol document, with the table of codes written anew."""
-    rows = [f"| {code.value} | {code.name} | {CATALOGUE[code].meaning} |\n" for code in Code]
+    """The protocol document, with the table of the codes that travel written anew."""
+    rows = [
+        f"| {code.value} | {code.name} | {CATALOGUE[code].meaning} |\n"
+        for code in Code
+        if code < SDK_CODES_FROM
+    ]
     table = "| number | code | meaning |\n|---|---|---|\n" + "".join(rows)
     return _CODES.sub(lambda _: f"\n{table}\n", (ROOT / "proto/native.md").read_text())
 

@@ -71,3 +71,11 @@ def test_the_example_is_a_file_that_changes_nothing(reference: ModuleType, tmp_p
     config = read(tmp_path / "all.toml", {}, [])
     assert (config.limits, config.outbox, config.tls) == (Config().limits, Config().outbox, Config().tls)
     assert config.grants[0].verb == "publish"
+
+
+def test_the_protocol_names_only_codes_that_travel(reference: ModuleType) -> None:
+    protocol, catalogue = reference.native(), reference.errors()
+    assert f"| {Code.CONNECTION_LOST.value} | CONNECTION_LOST |" in protocol
+    for code in (Code.NO_ANSWER, Code.HANDLER_FAILED, Code.UNREADABLE, Code.INBOX_FULL):
+        assert code.name not in protocol
+        assert f"| {code.value} | `{code.name}` |" in catalogue
