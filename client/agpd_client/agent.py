@@ -136,7 +136,11 @@ class Agent(Sender):
         """
 
         def install(function: Function) -> Function:
-            self.handler = Handler(self, function, type, concurrency, self._make_inbox(None, None))
+            handler = Handler(self, function, type, concurrency, self._make_inbox(None, None))
+            self.handler = handler
+            # Whoever saw the agent come may have asked before there was a function to answer.
+            for request in self.inbox.remove(lambda message: message.is_request):
+                handler.take(request)
             return function
 
         return install if function is None else install(function)

@@ -1,0 +1,1 @@
+"""Small programs that use agpd; each runs by itself against `agpd dev`."""
