@@ -98,6 +98,9 @@ def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     """
     import uvloop
 
+    from agpd.transport.malloc import keep_large_buffers
+
+    keep_large_buffers()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, ready))
 
