@@ -32,7 +32,6 @@ def gateway(directory: Path | None) -> Iterator[Running]:
     arguments = [] if directory is None else [str(directory)]
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.load.serve", *arguments],
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -42,7 +41,8 @@ def gateway(directory: Path | None) -> Iterator[Running]:
             raise RunFailed("the gateway did not start")
         yield Running(process.pid, _options(port, directory))
     finally:
-        process.communicate()  # ends its standard input, which ends it
+        process.terminate()
+        process.communicate()
 
 
 def _options(port: str, directory: Path | None) -> list[str]:

@@ -96,10 +96,10 @@ class Bench:
         return self.answer(self.sender, Kind.OPEN, name, self.source)
 
     def answer(self, link: Link, kind: Kind, name: str, source: int) -> int:
+        self.hub.turn.end()
         forward(frames.encode(kind, frames.Named(name), source=source, id=9), link, self.hub)
-        return next(
-            frame for frame in map(frames.parse, link.queue) if frame.id == 9 and link.queue.clear() is None
-        ).destination
+        sent = [frames.parse(frame) for frame in link.queue]
+        return next(frame.destination for frame in sent if frame.id == 9)
 
     def read(self, destinations: list[int], fanout: int) -> bytes:
         return b"".join(
