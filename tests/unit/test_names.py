@@ -1,5 +1,7 @@
 """agpd/names.py: one grammar, one spelling."""
 
+# ruff: noqa: RUF001  (letters that only look alike are the point)
+
 import uuid
 
 import pytest

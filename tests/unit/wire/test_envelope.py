@@ -27,9 +27,10 @@ def test_there_and_back(envelope):
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_envelope_or_malformed(data):
     try:
-        assert isinstance(unpack(data), Envelope)
+        unpack(data)
     except Fatal as fatal:
-        assert fatal.code is Code.MALFORMED_FRAME
+        if fatal.code is not Code.MALFORMED_FRAME:
+            raise
 
 
 def test_elements_may_be_missing_and_may_be_added():
