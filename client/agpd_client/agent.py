@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from agpd import names
 from agpd.errors import Code
-from agpd.names import Pattern
-from agpd.wire.frames import Body, Frame, Kind, Named, Route, encode
+from agpd.wire.frames import Body, Frame, Kind, Named, encode
 from agpd_client.errors import AgpError, Closed, InvalidName, NotPermitted, checked
 from agpd_client.handlers import CONCURRENCY, Handler
 from agpd_client.inbox import INBOX_LIMIT, Inbox, Policy
 from agpd_client.message import Message
 from agpd_client.presence import Watch
 from agpd_client.requests import Accept
+from agpd_client.routes import Route, carrier
 from agpd_client.sending import Sender
 from agpd_client.subscription import Subscription
 
@@ -37,7 +37,6 @@ class Agent(Sender):
         self.handle = 0
         self.inbox = Inbox(inbox_limit, inbox_policy, uplink.valve, uplink.statistics)
         self.subscriptions: dict[str, Subscription[Any]] = {}
-        self.routes: dict[str, tuple[Pattern, str]] = {}
         self.watches: dict[str, list[Watch]] = {}
         self.handler: Handler | None = None
         self._uplink = uplink
@@ -150,30 +149,25 @@ class Agent(Sender):
     async def set_route(self, pattern: str, via: "Agent | str | None" = None) -> None:
         """What matches `pattern` and nobody takes goes to the agent `via`, or to this one.
 
-        `pattern`: `*`, `org/*`, `org/ns/*` or a type; the longest that matches counts.
-        Raises `NoRoute` if `via` is not there, `NotPermitted`, `LimitReached`.
+        `pattern`: `*`, `org/*`, `org/ns/*` or a type; the longest that matches counts, and a later route of the same
+        pattern and organization replaces an earlier one. `via`: an `Agent` of this gateway object and organization,
+        or its full name. The route ends with that agent, and is restored after a reconnect.
+        Raises `InvalidName`, `NotPermitted`, `LimitReached`.
         """
+        self.check_loop()
         parsed = checked(names.parse_pattern, pattern)
-        target = self.name if via is None else via if isinstance(via, str) else via.name
-        checked(names.parse_instance, target)
-        before = self.routes.get(pattern)
-        self.routes[pattern] = (parsed, target)
-        self.rerouted()
-        try:
-            await self.settle(Kind.SET_ROUTE, Route(pattern, target))
-        except AgpError:
-            del self.routes[pattern]
-            if before is not None:
-                self.routes[pattern] = before
-            self.rerouted()
-            raise
+        route = Route(parsed, carrier(self, via, self._uplink.agents))
+        await self.settle(Kind.SET_ROUTE, route.body, lambda _: self._uplink.route_set(route))
 
     async def remove_route(self, pattern: str) -> None:
-        """Take a route back; one that is not set is no error."""
-        checked(names.parse_pattern, pattern)
-        self.routes.pop(pattern, None)
-        self.rerouted()
-        await self.settle(Kind.REMOVE_ROUTE, Named(pattern))
+        """Take a route of this agent's organization back; one that is not set is no error. Raises `InvalidName`."""
+        parsed = checked(names.parse_pattern, pattern)
+        organization = self.name.partition("/")[0]
+        await self.settle(
+            Kind.REMOVE_ROUTE,
+            Named(str(parsed)),
+            lambda _: self._uplink.route_removed(organization, parsed),
+        )
 
     def watch(self, type_name: str) -> Watch:
         """Who is there of a type or topic: an async context manager and iterator of `Presence`."""
@@ -192,6 +186,7 @@ class Agent(Sender):
             await self.handler.close()
         connection, handle = self._uplink.connection, self.handle
         self._uplink.unregistered(self)
+        self._uplink.routes.forget(self.name)
         self._end(self._error)
         if connection is not None:
             connection.send(encode(Kind.UNREGISTER, source=handle, id=connection.next_id()))
@@ -276,6 +271,7 @@ class Agent(Sender):
     def _registered(self, frame: Frame) -> None:
         if self._error is None:
             self._uplink.registered(self, frame.destination)
+            self._uplink.ask_for_routes(self)
         else:
             self._uplink.decline(frame.destination)
 

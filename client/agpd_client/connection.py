@@ -13,13 +13,13 @@ from agpd.wire.session import Session, Side
 from agpd_client.delivery import Delivery
 from agpd_client.errors import AgpError, Closed, Unauthorized, ending, is_permanent, refusal
 from agpd_client.handles import Handles
+from agpd_client.outgoing import Outgoing
 from agpd_client.requests import Accept, Calls
 
 GREETING_LIMIT_BYTES = 4096
-EARLY_WRITE_BYTES = 64 * 1024
-# Producers let the loop turn at least this often.
-MESSAGES_PER_TURN = 256
 HANDLES_LIMIT = 1024
+# In OpenSSL's names of the TLS alerts by which a peer refuses a certificate.
+_REFUSING_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 _FIRST_DATA_KIND = frames.FIRST_DATA_KIND
 
 
@@ -38,7 +38,7 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """The protocol object of one carrier. `ready` is done when WELCOME has come, or fails with why it did not.
 
-    `busy`: a producer has to go through `breathe()` before it sends more.
+    `out` is the sending half.
     """
 
     def __init__(
@@ -57,18 +57,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._session = Session(Side.AGENT)
         self._reassembly = Reassembly(GREETING_LIMIT_BYTES)
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._turn = 0  # messages since the last turn of the loop
-        self._scheduled = False
-        self._paused = False
-        self._writers: list[asyncio.Future[None]] = []
+        self.out = Outgoing()
+        self.send = self.out.send
         self._reads = 0
         self._reads_seen = 0
         self._pings = 0
         self._pulse: asyncio.TimerHandle | None = None
         self.is_closed = False  # also while the carrier's end is awaited
-        self.busy = False
         self.frame_limit = GREETING_LIMIT_BYTES
         self.welcome = frames.Welcome(0, "", "", GREETING_LIMIT_BYTES, 0, 0, 0)
         self.ready: asyncio.Future[frames.Welcome] = self._loop.create_future()
@@ -99,26 +94,27 @@ class Connection(asyncio.Protocol):
         """The carrier stands: say hello."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._transport = transport
+        self.out.attach(transport)
         transport.set_write_buffer_limits(high=self._write_limit)
         self.send(encode(Kind.HELLO, self._hello))
-        self._flush_now()
+        self.out.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The carrier has ended: everybody who waits is told."""
         if self._pulse is not None:
             self._pulse.cancel()
+        self.out.detach()
         if not self.gone.done():
             self.gone.set_result(None)
         self._over(_lost(exc, greeted=self._session.is_open))
 
     def pause_writing(self) -> None:
         """The carrier's buffer is full."""
-        self._paused = self.busy = True
+        self.out.pause()
 
     def resume_writing(self) -> None:
         """There is room again."""
-        self._paused = self.busy = False
-        self._resume_writers()
+        self.out.resume()
 
     def pause_reading(self) -> None:
         """Take nothing from the carrier until `resume_reading`."""
@@ -131,29 +127,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     # Out
-
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; it leaves at the end of this loop turn, or earlier if there is much."""
-        if self.is_closed:
-            return
-        self._out.append(frame)
-        self._out_bytes += len(frame)
-        self._turn += 1
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._end_turn)
-        if self._out_bytes >= EARLY_WRITE_BYTES or self._turn >= MESSAGES_PER_TURN:
-            self.busy = True
-            self._flush_now()
-
-    async def breathe(self) -> None:
-        """Wait until a producer may go on: the loop has turned, and the carrier has room."""
-        if not self._paused:
-            await asyncio.sleep(0)
-            return
-        waiter = self._loop.create_future()
-        self._writers.append(waiter)
-        await waiter
 
     def next_id(self) -> int:
         """An id that no other frame of this client has."""
@@ -202,7 +175,7 @@ class Connection(asyncio.Protocol):
         if self.is_closed:
             return
         self.send(encode(Kind.CLOSE, frames.Refusal(int(code), detail)))
-        self._flush_now()
+        self.out.flush()
         self._over(ending(code, detail))
         self.resume_reading()  # unread bytes would turn the end into a reset, which takes what we sent with it
 
@@ -221,27 +194,8 @@ class Connection(asyncio.Protocol):
             self.ready.set_exception(error)
             self.ready.exception()
         self.calls.fail(error if is_permanent(error) else _unknown())
-        self._resume_writers()
+        self.out.close()
         self._owner.lost(self, error)
-
-    def _end_turn(self) -> None:
-        self._scheduled = False
-        self._turn = 0
-        self.busy = self._paused
-        self._flush_now()
-
-    def _flush_now(self) -> None:
-        if self._out and self._transport is not None and not self.gone.done():
-            data = b"".join(self._out)
-            self._out.clear()
-            self._out_bytes = 0
-            self._transport.write(data)
-
-    def _resume_writers(self) -> None:
-        writers, self._writers = self._writers, []
-        for waiter in writers:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _shut(self, number: int) -> None:
         self.send(encode(Kind.SHUT, destination=number))
@@ -329,7 +283,7 @@ class Connection(asyncio.Protocol):
 
     def _on_ping(self, frame: Frame) -> None:
         self.send(encode(Kind.PONG, id=frame.id))
-        self._flush_now()
+        self.out.flush()
 
     def _on_close(self, frame: Frame) -> None:
         body = frames.decode(frame.body, frames.Refusal)
@@ -364,9 +318,10 @@ def _unknown() -> Closed:
 
 def _lost(exc: Exception | None, *, greeted: bool) -> AgpError:
     """What a carrier's end without CLOSE means. TLS 1.3 tells a refused certificate only after the handshake."""
-    if isinstance(exc, ssl.SSLError) and not greeted:
+    reason = (exc.reason or "") if isinstance(exc, ssl.SSLError) else ""
+    if not greeted and any(word in reason for word in _REFUSING_ALERTS):
         return Unauthorized(
-            f"the gateway refused the certificate ({exc.reason or exc}): it may be expired, revoked, "
+            f"the gateway refused the certificate ({reason}): it may be expired, revoked, "
             "or from an authority that this gateway does not know"
         )
     return ending(Code.CONNECTION_LOST, str(exc) if exc else "")

@@ -1,4 +1,4 @@
-"""Which local receivers a delivery is for (`proto/native.md` 7.3 to 7.5), and handing it to them."""
+"""Which local receivers a delivery is for (`proto/native.md` 7.3 to 7.6), and handing it to them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from agpd.wire.frames import FANOUT_ALL, Kind
 from agpd_client.events import Statistics
 from agpd_client.inbox import Inbox
 from agpd_client.message import Message
+from agpd_client.routes import Routes
 
 if TYPE_CHECKING:
     from agpd_client.agent import Agent
@@ -39,17 +40,19 @@ class Receiver:
 
 
 class Delivery:
-    """The receiving half of one connection. `agents`: the local agents by full name, shared with the gateway object."""
+    """The receiving half of one connection. `agents` by full name and `routes` are the gateway object's own."""
 
     def __init__(
         self,
         agents: Mapping[str, "Agent"],
+        routes: Routes,
         statistics: Statistics,
         connection: "Connection",
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self.names: dict[int, str] = {}
         self._agents = agents
+        self._routes = routes
         self._statistics = statistics
         self._connection = connection
         self._now_ms = now_ms
@@ -104,6 +107,8 @@ class Delivery:
         receivers = self._known.get(destination * 2 + (fanout == FANOUT_ALL))
         if receivers is None:
             receivers = self._resolve(destination, fanout)
+        if not receivers:
+            receivers = self._routed(destination, source)
         target = self.names.get(destination, "")
         handed = 0
         for receiver in receivers:
@@ -144,6 +149,16 @@ class Delivery:
         self._known[destination * 2 + (fanout == FANOUT_ALL)] = receivers
         return receivers
 
+    def _routed(self, destination: int, source: int) -> list[Receiver]:
+        """The agent of the longest matching route of the sender's organization that does not lead back to it."""
+        text, sender = self.names.get(destination), self.names.get(source, "")
+        if text is None:
+            return []
+        for route in self._routes.matching(parse(text)):
+            if route.organization == sender.partition("/")[0] and route.via != sender:
+                return [Receiver(self._agents[route.via], None)]
+        return []
+
     def _receivers(self, text: str, to_all: bool) -> list[Receiver]:
         """One receiver per queue."""
         name = parse(text)
@@ -160,8 +175,6 @@ class Delivery:
                 for agent in agents
                 for each in _observing(agent, f"{name.organization}/{name.namespace}/*")
             ]
-        if not found:
-            found = _routed(agents, text)
         queues: dict[int, Receiver] = {}
         for receiver in found:
             queues.setdefault(id(receiver.inbox), receiver)
@@ -179,22 +192,3 @@ def _of(agent: "Agent", topic: str) -> list[Receiver]:
 def _observing(agent: "Agent", pattern: str) -> list[Receiver]:
     subscription = agent.subscriptions.get(pattern)
     return [] if subscription is None else [Receiver(agent, subscription)]
-
-
-def _routed(agents: "list[Agent]", text: str) -> list[Receiver]:
-    """The `via` agent of a matching route.
-
-    A route may have been set on another connection; with one agent here it can only be meant for that one.
-    """
-    name = parse(text)
-    routes = [
-        (len(pattern.prefix), via)
-        for agent in agents
-        for pattern, via in agent.routes.values()
-        if pattern.matches(name)
-    ]
-    for _, via in sorted(routes, key=lambda route: -route[0]):
-        for agent in agents:
-            if agent.name == via:
-                return [Receiver(agent, None)]
-    return [Receiver(agents[0], None)] if len(agents) == 1 else []

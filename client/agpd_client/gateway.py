@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agpd import __version__, names
 from agpd_client.agent import Agent, full_name
+from agpd_client.backoff import Clock
 from agpd_client.default_agent import DefaultAgent
+from agpd_client.dial import Options
 from agpd_client.errors import AgpError, InvalidName, checked
 from agpd_client.events import Event, State, Statistics
 from agpd_client.inbox import INBOX_LIMIT, Feed, Policy
 from agpd_client.transports.address import DEFAULT_URL, parse_url
 from agpd_client.transports.carrier import Carrier
 from agpd_client.transports.tls import PathLike
-from agpd_client.uplink import DRAIN_TIMEOUT_S, Options, Uplink
+from agpd_client.uplink import DRAIN_TIMEOUT_S, Uplink
 
 if TYPE_CHECKING:
     import types
@@ -68,10 +70,18 @@ def assemble(
     connect_timeout: float = CONNECT_TIMEOUT_S,
     buffer_bytes: int = BUFFER_BYTES,
     chance: random.Random | None = None,
+    clock: Clock | None = None,
 ) -> "Gateway":
-    """A gateway object over this carrier; the rest as for `connect`."""
+    """A gateway object over this carrier; `clock` times the reconnects, the rest is as for `connect`."""
     client = f"agpd-python/{__version__}" + (f" {name}" if name else "")
-    options = Options(reconnect, connect_timeout, buffer_bytes, client[:255], chance or random.SystemRandom())
+    options = Options(
+        reconnect,
+        connect_timeout,
+        buffer_bytes,
+        client[:255],
+        chance or random.SystemRandom(),
+        clock or Clock(),
+    )
     default = None if agent is None else full_name(agent, None)
     return Gateway(Uplink(carrier, options), default)
 

@@ -1,14 +1,15 @@
-"""After a reconnect: the agents, their subscriptions, routes and watches, then the messages that waited."""
+"""Coming back: the connection, the agents, their subscriptions, routes and watches, then the messages that waited."""
 
 import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
-from agpd.wire.frames import Body, Frame, Kind, Named, Present, Route, decode
+from agpd.wire.frames import Body, Frame, Kind, Named, Present, decode
 from agpd_client.connection import Connection
-from agpd_client.errors import AgpError, Closed
+from agpd_client.errors import AgpError, Closed, NameTaken, is_permanent
 from agpd_client.events import Refused
 from agpd_client.requests import Accept
+from agpd_client.routes import Route
 
 if TYPE_CHECKING:
     from agpd_client.agent import Agent
@@ -16,11 +17,38 @@ if TYPE_CHECKING:
     from agpd_client.uplink import Uplink
 
 
+# How long a name may be held by our own earlier connection that the gateway has not yet found dead.
+NAME_TAKEN_PATIENCE_S = 120.0
+
+
+async def come_back(uplink: "Uplink") -> None:
+    """Connect and restore, again and again with growing delays, until it stands or can never."""
+    clock = uplink.options.clock
+    began = clock.now()
+    while True:
+        await clock.sleep(uplink.backoff.delay())
+        try:
+            connection = await uplink.establish()
+            await restore(uplink, connection)
+            await send_backlog(uplink, connection)
+        except AgpError as error:
+            uplink.give_up_connection()
+            taken = isinstance(error, NameTaken) and clock.now() - began < NAME_TAKEN_PATIENCE_S
+            if is_permanent(error) or (isinstance(error, NameTaken) and not taken):
+                uplink.end(error)
+                return
+            continue
+        if not connection.is_closed:
+            uplink.statistics.reconnects += 1
+            uplink.stands(connection)
+            return
+
+
 async def restore(uplink: "Uplink", connection: Connection) -> None:
     """Register every agent again, then what each had; all requests of a step are sent before the first answer.
 
-    Raises the refusal of a name. A subscription, route or watch that is now refused ends with its error and is told
-    as an event.
+    Raises the refusal of a name. A subscription or watch that is now refused ends with its error, and is told as an
+    event; a refused route is told too, and kept for the next time.
     """
     agents = list(uplink.agents.values())
     await _all(_register(uplink, connection, agent) for agent in agents)
@@ -52,9 +80,9 @@ async def _state(uplink: "Uplink", connection: Connection, agent: "Agent") -> No
             if error is not None:
                 agent.subscriptions.pop(topic, None)
                 subscription.end(error)
-    for pattern, (_, via) in list(agent.routes.items()):
-        if await _ask(uplink, connection, agent, Kind.SET_ROUTE, Route(pattern, via), pattern) is not None:
-            agent.routes.pop(pattern, None)
+    for route in uplink.routes.waiting(agent.name):
+        accept = functools.partial(_routed, uplink, route)
+        await _ask(uplink, connection, agent, Kind.SET_ROUTE, route.body, str(route.pattern), accept)
     for type_name, watches in list(agent.watches.items()):
         error = await _ask(
             uplink,
@@ -68,6 +96,10 @@ async def _state(uplink: "Uplink", connection: Connection, agent: "Agent") -> No
         if error is not None:
             for watch in list(watches):
                 watch.end(error)
+
+
+def _routed(uplink: "Uplink", route: Route, _: Frame) -> None:
+    uplink.route_set(route)
 
 
 def _seen(watches: "list[Watch]", frame: Frame) -> None:

@@ -70,7 +70,7 @@ class Sender:
         uplink.check_loop()
         envelope = _envelope(data, headers, ttl)
         connection = uplink.connection
-        if connection is not None and not connection.busy and not confirm and 0 <= fanout <= FANOUT_LIMIT:
+        if connection is not None and not connection.out.busy and not confirm and 0 <= fanout <= FANOUT_LIMIT:
             number = connection.handles.young.get((self.handle, to))
             if number is not None and len(envelope) + 24 <= connection.frame_limit:
                 connection.send(
@@ -169,8 +169,8 @@ class Sender:
         while True:
             connection = await self._uplink.ready()
             _check_size(envelope, connection)
-            if connection.busy:
-                await connection.breathe()
+            if connection.out.busy:
+                await connection.out.breathe()
                 continue
             number = known[1] if connection is known[0] else connection.handles.get((self.handle, to))
             if number is not None:
@@ -210,8 +210,8 @@ class Sender:
         while True:
             if connection.is_closed:
                 raise Closed("the connection was lost before the message was sent", code=Code.CONNECTION_LOST)
-            if connection.busy:
-                await connection.breathe()
+            if connection.out.busy:
+                await connection.out.breathe()
                 continue
             number = connection.handles.get((self.handle, to))
             if number is not None:

@@ -217,7 +217,7 @@ class _Verbs(_Source[Message]):
 
     def set_route(self, pattern: str, via: "Agent | str | None" = None) -> None:
         """Say who gets what nobody takes."""
-        _wait(self._inner.set_route(pattern, via.name if isinstance(via, Agent) else via))
+        _wait(self._inner.set_route(pattern, via._inner if isinstance(via, Agent) else via))
 
     def remove_route(self, pattern: str) -> None:
         """Take a route back."""
@@ -250,6 +250,8 @@ class _Verbs(_Source[Message]):
 
 class Agent(_Verbs):
     """See `agpd_client.Agent`."""
+
+    _inner: AsyncAgent
 
     def __init__(self, inner: AsyncAgent) -> None:
         self._inner = inner

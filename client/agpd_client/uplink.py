@@ -2,52 +2,43 @@
 
 import asyncio
 import itertools
-import random
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agpd.errors import Code, code_of
+from agpd.names import Pattern
 from agpd.wire import frames
 from agpd.wire.frames import Body, Frame, Kind, encode
 from agpd_client.backlog import Backlog
+from agpd_client.backoff import Backoff
 from agpd_client.connection import Connection
 from agpd_client.delivery import Delivery
-from agpd_client.errors import AgpError, Closed, ConnectError, NameTaken, Timeout, Unauthorized, is_permanent
+from agpd_client.dial import Dialer, Options
+from agpd_client.errors import AgpError, Closed, Timeout, is_permanent
 from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
 from agpd_client.inbox import Feed, Valve
+from agpd_client.routes import Route, Routes
 from agpd_client.transports.carrier import Carrier
 
 if TYPE_CHECKING:
     from agpd_client.agent import Agent
 
-BACKOFF_FIRST_S = 0.05
-BACKOFF_LIMIT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 DRAIN_TIMEOUT_S = 5.0
-# How long a name may be held by our own earlier connection that the gateway has not yet found dead.
-NAME_TAKEN_PATIENCE_S = 120.0
 EVENTS_LIMIT = 1024
-
-
-class Options(NamedTuple):
-    """How to behave. `chance() -> [0, 1)` spreads reconnects."""
-
-    reconnect: bool
-    connect_timeout: float
-    buffer_bytes: int
-    client: str
-    chance: random.Random
+WRITE_LIMIT_BYTES = 1024 * 1024  # of the carrier's own buffer
 
 
 class Uplink:
     """The living part behind a `Gateway` object. `connection` is there while messages can be sent."""
 
     def __init__(self, carrier: Carrier, options: Options) -> None:
-        self.carrier = carrier
         self.options = options
+        self.dialer = Dialer(carrier, options)
+        self.backoff = Backoff(options.chance)
         self.agents: dict[str, Agent] = {}
         self.by_handle: dict[int, Agent] = {}
+        self.routes = Routes()
         self.connection: Connection | None = None
         self.state = State.NEW
         self.error: AgpError | None = None
@@ -59,7 +50,6 @@ class Uplink:
         self._current: Connection | None = None  # also while it is being restored
         self._changed = asyncio.Event()
         self._feeds: list[Feed[Event]] = []
-        self._epoch = 0
         self._ids: Iterator[int] = itertools.count(options.chance.getrandbits(62))
         self.next_id = self._ids.__next__
         self._reconnecting: asyncio.Task[None] | None = None
@@ -145,6 +135,33 @@ class Uplink:
         self.by_handle.pop(agent.handle, None)
         self.rerouted()
 
+    def route_set(self, route: Route) -> None:
+        """The gateway has set it."""
+        if route.via in self.agents:  # else it has died meanwhile
+            self.routes.put(route)
+            self.rerouted()
+
+    def route_removed(self, organization: str, pattern: Pattern) -> None:
+        """The gateway has removed it."""
+        self.routes.remove(organization, pattern)
+        self.rerouted()
+
+    def ask_for_routes(self, agent: "Agent") -> None:
+        """Set again, without waiting, the routes to this agent that are not in force; a refusal is an event."""
+        for route in self.routes.waiting(agent.name):
+            self._ask_for_route(route, agent)
+
+    def _ask_for_route(self, route: Route, agent: "Agent") -> None:
+        def answered(future: asyncio.Future[Any]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, AgpError) and not isinstance(error, Closed):
+                self.tell(Refused(error.code, str(error), agent.name, str(route.pattern), 0))
+
+        if self._current is not None:
+            accept = lambda _: self.route_set(route)  # noqa: E731
+            future = self._current.begin_call(Kind.SET_ROUTE, route.body, source=agent.handle, accept=accept)
+            future.add_done_callback(answered)
+
     # Life
 
     async def open(self) -> None:
@@ -153,10 +170,10 @@ class Uplink:
             raise self.error or RuntimeError("this gateway object is already open")
         self.loop = asyncio.get_running_loop()
         try:
-            self._stands(await self._establish())
+            self.stands(await self.establish())
         except BaseException:
             self.loop = None
-            await self.carrier.release()
+            await self.dialer.carrier.release()
             raise
 
     async def close(self) -> None:
@@ -164,7 +181,7 @@ class Uplink:
         if self.state is State.CLOSED or self.loop is None:
             return
         current = self._current
-        self._end(Closed("the gateway object was closed", code=Code.GOODBYE))
+        self.end(Closed("the gateway object was closed", code=Code.GOODBYE))
         tasks = [task for task in (self._reconnecting, self._leaving) if task is not None]
         for task in tasks:
             task.cancel()
@@ -173,7 +190,7 @@ class Uplink:
             if current is not None:
                 await _farewell(current)
         finally:
-            await self.carrier.release()
+            await self.dialer.carrier.release()
 
     async def quiet(self, timeout: float | None) -> None:
         """Refuse new requests; wait until handlers are idle and the gateway has read everything. Raises `Timeout`."""
@@ -191,50 +208,34 @@ class Uplink:
         except TimeoutError:
             raise Timeout(f"not drained within {timeout} s; handlers are still running") from None
 
-    async def _establish(self) -> Connection:
-        """A connection that has been welcomed."""
-        self._epoch = max(self._epoch + 1, int(time.time() * 1000))
-        hello = frames.Hello([frames.VERSION], self.options.client, self._epoch)
-        limit = min(self.options.buffer_bytes, 1024 * 1024)
+    async def establish(self) -> Connection:
+        """A connection that has been welcomed, and is not yet told to anybody. Raises as `Dialer.dial`."""
+        limit = min(self.options.buffer_bytes, WRITE_LIMIT_BYTES)
 
-        def make() -> Connection:
+        def make(hello: frames.Hello) -> Connection:
             return Connection(
-                self, lambda new: Delivery(self.agents, self.statistics, new), self._ids, hello, limit
+                self,
+                lambda new: Delivery(self.agents, self.routes, self.statistics, new),
+                self._ids,
+                hello,
+                limit,
             )
 
-        connection = await self.carrier.connect(make, self.options.connect_timeout)
-        try:
-            async with asyncio.timeout(self.options.connect_timeout):
-                welcome = await asyncio.shield(connection.ready)
-        except TimeoutError:
-            connection.abort()
-            raise ConnectError(
-                f"{self.carrier.address} accepts connections but does not speak agpd's protocol: is it another service?"
-            ) from None
-        except Unauthorized as error:
-            raise Unauthorized(f"{error}{self.carrier.describe()}", code=error.code) from None
-        except Closed as error:
-            if error.code is Code.CONNECTION_LOST:
-                raise ConnectError(
-                    f"the gateway at {self.carrier.address} ended the connection before it welcomed us"
-                    f"{self.carrier.suspicion()}"
-                ) from None
-            raise
-        except BaseException:
-            connection.abort()
-            raise
-        self.may_speak_as = welcome.may_speak_as
+        connection = await self.dialer.dial(make)
+        self.may_speak_as = connection.welcome.may_speak_as
         self._current = connection
         self.valve.attach(connection.pause_reading, connection.resume_reading, lambda: bool(connection.calls))
         return connection
 
-    def _stands(self, connection: Connection) -> None:
+    def stands(self, connection: Connection) -> None:
+        """Everything is restored: messages can be sent."""
+        self.backoff.stands(self.options.clock.now())
         self.connection = connection
         self.state = State.CONNECTED
         self._changed.set()
         self.tell(Connected(connection.welcome.gateway, self.statistics.reconnects))
 
-    def _end(self, error: AgpError) -> None:
+    def end(self, error: AgpError) -> None:
         """For good: everybody who waits gets the error."""
         if self.error is not None:
             return
@@ -260,19 +261,23 @@ class Uplink:
         self._current = self.connection = None
         self.valve.detach()
         self.by_handle.clear()
+        self.routes.suspend()
         if self.error is not None or not was_standing:
             return
         if is_permanent(error) or not self.options.reconnect:
-            self._end(error)
+            self.end(error)
             return
         self._disconnected(error)
 
     def _disconnected(self, error: AgpError) -> None:
+        from agpd_client.restore import come_back
+
         self.state = State.DISCONNECTED
+        self.backoff.lost(self.options.clock.now())
         self._changed.clear()
         self.tell(Disconnected(error, False))
         if self._reconnecting is None or self._reconnecting.done():
-            self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
+            self._reconnecting = asyncio.get_running_loop().create_task(come_back(self))
 
     def draining(self, connection: Connection) -> None:
         """The gateway asks us to leave."""
@@ -315,6 +320,7 @@ class Uplink:
         loser = self.by_handle.get(agent)
         if loser is not None:
             self.unregistered(loser)
+            self.routes.suspend(loser.name)
             loser.end(error)
 
     # Coming back
@@ -332,35 +338,15 @@ class Uplink:
             self._leaving = None
         if self.connection is connection:
             self._current = self.connection = None  # from here on published messages wait for the next one
+            self.routes.suspend()
             self.valve.detach()
             self._disconnected(Closed("the gateway is shutting down", code=Code.SHUTTING_DOWN))
         await _farewell(connection)
 
-    async def _reconnect(self) -> None:
-        from agpd_client.restore import restore, send_backlog
-
-        began = time.monotonic()
-        for attempt in itertools.count():
-            ceiling = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** min(attempt, 16))
-            await asyncio.sleep(self.options.chance.random() * ceiling)
-            try:
-                connection = await self._establish()
-                await restore(self, connection)
-                await send_backlog(self, connection)
-            except AgpError as error:
-                self._give_up_connection()
-                taken = isinstance(error, NameTaken) and time.monotonic() - began < NAME_TAKEN_PATIENCE_S
-                if is_permanent(error) or (isinstance(error, NameTaken) and not taken):
-                    self._end(error)
-                    return
-                continue
-            if connection.is_closed:
-                continue
-            self.statistics.reconnects += 1
-            self._stands(connection)
-            return
-
-    def _give_up_connection(self) -> None:
+    def give_up_connection(self) -> None:
+        """The one that is being restored is of no use."""
+        self.by_handle.clear()
+        self.routes.suspend()
         current, self._current = self._current, None
         if current is not None:
             current.close(Code.GOODBYE)

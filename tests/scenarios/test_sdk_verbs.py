@@ -209,9 +209,12 @@ async def test_routes_carry_what_nobody_takes(near: agp.Gateway, far: agp.Gatewa
     await bridge.remove_route("globex/*")
     with pytest.raises(agp.AgpError):
         await writer.publish("globex/prod/anything", "hello", confirm=True)
-    with pytest.raises(agp.NoRoute):
+    with pytest.raises(agp.NotPermitted, match="agent of the same connection"):
         await bridge.set_route("*", via="acme/prod/bridge/00000000-0000-0000-0000-000000000000")
-    assert not bridge.routes
+    with pytest.raises(agp.NotPermitted, match="agent of the same connection"):
+        await bridge.set_route("*", via=writer)
+    with pytest.raises(agp.InvalidName, match="4 segments"):
+        await bridge.set_route("*", via="acme/prod/bridge")
 
 
 async def test_presence(near: agp.Gateway, far: agp.Gateway) -> None:

@@ -46,6 +46,10 @@ class Carrier:
             raise ConnectError(
                 f"no answer from {self.address} within {timeout} s: is a gateway there?"
             ) from None
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise ConnectError(
+                f"{self.address} ended the connection during the TLS handshake: is a gateway there?"
+            ) from error
         except ssl.SSLError as error:
             raise tls.explain(error, self.address, files) from error
         except OSError as error:
@@ -61,15 +65,6 @@ class Carrier:
         """The files in use, for errors that come after the handshake."""
         files = self._credentials()
         return "" if files is None else f" (certificate {files.certificate}, authorities {files.ca})"
-
-    def suspicion(self) -> str:
-        """What may be behind an end right after the handshake: in TLS 1.3 a refusal may be lost on its way here."""
-        used = self.describe()
-        return (
-            f"; it may not accept the certificate: expired, revoked, or of another authority{used}"
-            if used
-            else ""
-        )
 
     def _credentials(self) -> tls.Credentials | None:
         if self.address.carrier != "tls":

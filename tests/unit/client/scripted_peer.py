@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import agpd_client as agp
 from agpd.wire import frames
 from agpd.wire.frames import Frame, Kind, encode
 from agpd.wire.framing import Reassembly, split
+from agpd_client.gateway import assemble
+from agpd_client.transports.address import Address
+from agpd_client.transports.carrier import Carrier
 
 AGENT = 11
 
@@ -54,8 +58,8 @@ class Peers:
     def __init__(self, port: int, queue: "asyncio.Queue[Peer]") -> None:
         self._port, self._queue = port, queue
 
-    def connect(self, **options: object) -> agp.Gateway:
-        return agp.connect(f"agp+tcp://127.0.0.1:{self._port}", **options)  # type: ignore[arg-type]
+    def connect(self, **options: Any) -> agp.Gateway:
+        return assemble(Carrier(Address("tcp", "127.0.0.1", self._port)), **options)
 
     async def accept(self) -> Peer:
         return await asyncio.wait_for(self._queue.get(), 2)
@@ -80,7 +84,7 @@ async def peers() -> AsyncIterator[Peers]:
 
 
 @asynccontextmanager
-async def standing(**options: object) -> AsyncIterator[tuple[agp.Gateway, agp.Agent, Peer, Peers]]:
+async def standing(**options: Any) -> AsyncIterator[tuple[agp.Gateway, agp.Agent, Peer, Peers]]:
     """A welcomed connection with one agent, whose handle is AGENT."""
     async with peers() as all_:
         gateway = all_.connect(**options)

@@ -1,0 +1,84 @@
+"""Making one connection that the gateway has welcomed, and saying what went wrong if it did not."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from agpd.errors import Code
+from agpd.wire import frames
+from agpd_client.backoff import Clock
+from agpd_client.connection import Connection
+from agpd_client.errors import AgpError, Closed, ConnectError, Unauthorized
+from agpd_client.transports.carrier import Carrier
+
+# In TLS 1.3 the client's handshake is done before the gateway has judged the certificate, and the alert that refuses it
+# may be lost in a reset. So many ends in a row between handshake and welcome are taken for a refusal.
+REJECTIONS_LIMIT = 5
+
+
+class Options(NamedTuple):
+    """How to behave. `chance.random()` in [0, 1) spreads reconnects, `clock` times them."""
+
+    reconnect: bool
+    connect_timeout: float
+    buffer_bytes: int
+    client: str
+    chance: random.Random
+    clock: Clock
+
+
+class Dialer:
+    """Connects to one gateway, again and again."""
+
+    def __init__(self, carrier: Carrier, options: Options) -> None:
+        self.carrier = carrier
+        self._options = options
+        self._epoch = 0
+        self._rejections = 0  # in a row
+
+    async def dial(self, make: Callable[[frames.Hello], Connection]) -> Connection:
+        """A connection that has been welcomed.
+
+        Raises `ConnectError`, `Unauthorized`, and what the gateway ended the connection with.
+        """
+        rejections, self._rejections = self._rejections, 0
+        hello = self._hello()
+        connection = await self.carrier.connect(lambda: make(hello), self._options.connect_timeout)
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                await asyncio.shield(connection.ready)
+        except TimeoutError:
+            connection.abort()
+            raise ConnectError(
+                f"{self.carrier.address} accepts connections but does not speak agpd's protocol: is it another service?"
+            ) from None
+        except Unauthorized as error:
+            raise Unauthorized(f"{error}{self.carrier.describe()}", code=error.code) from None
+        except Closed as error:
+            if error.code is not Code.CONNECTION_LOST:
+                raise
+            self._rejections = rejections + 1
+            raise self._unwelcome() from None
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    def _hello(self) -> frames.Hello:
+        self._epoch = max(self._epoch + 1, int(time.time() * 1000))
+        return frames.Hello([frames.VERSION], self._options.client, self._epoch)
+
+    def _unwelcome(self) -> AgpError:
+        text = f"the gateway at {self.carrier.address} ended the connection before it welcomed us"
+        used = self.carrier.describe()
+        if not used:
+            return ConnectError(f"{text}; the gateway's log says why")
+        text += (
+            f": most likely it does not accept our certificate, which may be expired, revoked or of an authority that "
+            f"this gateway does not know{used}; the gateway's log says which, `agpctl pki issue agent` makes a new one"
+        )
+        if self._rejections < REJECTIONS_LIMIT:
+            return ConnectError(text)
+        return Unauthorized(f"{self._rejections} times in a row {text}")
