@@ -47,5 +47,11 @@ bench: setup ## measure the gateway under load (BENCH_REPEAT=1 for a quick look)
 bench-compare: setup ## ratios of two results: A=old.json B=new.json, or the last two
 	$(BIN)/python -m bench.load compare $(A) $(B)
 
+FUZZ_SECONDS ?= 30
+
+fuzz: setup ## fuzz every parser for FUZZ_SECONDS (30) each; needs atheris, which it tries to install
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet 'atheris>=2.3,<4' || true
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
 clean: ## remove what was built
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,91 @@
+"""What is fuzzed, one function for each parser.
+
+The sentence: any bytes are accepted, or refused with a documented error.
+
+An exception that leaves a target is a fault. None of them needs atheris.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from scenarios.harness import World
+
+from agpd import config
+from agpd.errors import Code, ConfigError, Fatal, Refused
+from agpd.names import parse, parse_pattern
+from agpd.transport.identity import Profile, principal_of
+from agpd.wire import envelope, frames
+from agpd.wire.frames import Kind
+
+logging.getLogger("agpd.transport.native").setLevel(logging.CRITICAL)
+
+
+def native(data: bytes) -> None:
+    """The bytes of one connection, in two reads; the conversation of two others goes on, whatever they are."""
+    world = World(hello_limit_bytes=512, frame_limit_bytes=16384)
+    sender, receiver = world.agent("acme/dev/clerk/1"), world.agent("acme/dev/clerk/2")
+    hostile = world.peer(greet=not data[:1] >= b"\xf0")
+    if hostile.link.session.is_open:
+        hostile.register("acme/dev/writer/1")
+    cut = data[0] * len(data) // 255 if data else 0
+    hostile.feed(data[:cut])
+    hostile.feed(data[cut:])
+    hostile.read()  # whatever it is answered is legal, and announced before it is used
+    code = hostile.link.close_code
+    assert code is not Code.INTERNAL or Kind.CLOSE in data, "a fault of the gateway"
+    world.check_accounts()
+    receiver.peer.read().clear()
+    sender.publish(receiver.name, b"still here")
+    assert any(frame.body == b"still here" for frame in receiver.peer.read())
+
+
+def packed(data: bytes) -> None:
+    """The envelope, and every control body."""
+    for decode in (envelope.unpack, *(_body(shape) for shape in frames.Body.__subclasses__())):
+        with contextlib.suppress(Fatal):
+            decode(data)
+
+
+def _body(shape: type[frames.Body]) -> Callable[[bytes], frames.Body]:
+    return lambda data: frames.decode(data, shape)
+
+
+def names(data: bytes) -> None:
+    """Names and patterns; what is accepted prints as it was written."""
+    text = data.decode("utf-8", "surrogateescape")
+    with contextlib.suppress(Refused):
+        assert str(parse(text)) == text
+    with contextlib.suppress(Refused):
+        assert parse_pattern(str(parse_pattern(text))) == parse_pattern(text)
+
+
+def toml(data: bytes) -> None:
+    """The configuration file; what is accepted reads back as the same."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "agpd.toml"
+        file.write_bytes(data)
+        with contextlib.suppress(ConfigError):
+            read = config.load(file, {}, [])
+            file.write_text(config.to_toml(read))
+            assert config.load(file, {}, []) == read
+
+
+def certificate(data: bytes) -> None:
+    """The client certificate, DER."""
+    with contextlib.suppress(Fatal):
+        assert principal_of(data, Profile(lambda: 1.8e9)).pattern.prefix
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    each.__name__: each for each in (native, packed, names, toml, certificate)
+}
+
+
+def seeds(target: str) -> list[Path]:
+    """The stored inputs of a target."""
+    return sorted((Path(__file__).parent / "seeds" / target).iterdir())

@@ -1,0 +1,149 @@
+"""agpd/app.py: a configuration becomes a gateway that listens, reloads and stops."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+from unit.transport.certificate_world import World
+
+from agpd.app import Gateway, memory_gateway
+from agpd.config import Config, Grant, Limits, Listen, Tls
+from agpd.errors import Code
+from agpd.gateway.principal import Principal
+from agpd.names import parse_pattern
+from agpd.wire import frames
+from agpd.wire.frames import Frame, Kind
+from agpd.wire.framing import Reassembly, split
+
+HELLO = frames.encode(Kind.HELLO, frames.Hello([1], "test", 1))
+PLAIN = Listen(native="127.0.0.1:0", plaintext=True)
+
+
+class Client(asyncio.Protocol):
+    """Keeps the frames it gets; `frame` waits for the next."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._reassembly = Reassembly(2**20)
+
+    def connection_made(self, transport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for frame in split(data, self._reassembly):
+            self.frames.put_nowait(frame)
+            if frame.kind == Kind.CLOSE:
+                self.transport.close()
+
+    def connection_lost(self, exc) -> None:
+        self.frames.put_nowait(None)
+
+    async def expect(self, kind: Kind | None) -> Frame | None:
+        frame = await asyncio.wait_for(self.frames.get(), 10)
+        assert (frame and frame.kind) == kind
+        return frame
+
+
+async def test_agents_of_this_process_need_no_socket():
+    async with memory_gateway() as gateway:
+        client = Client()
+        gateway.attach(client)
+        client.transport.write(HELLO)
+        welcome = await client.expect(Kind.WELCOME)
+        assert frames.decode(welcome.body, frames.Welcome).may_speak_as == "*"
+        with pytest.raises(AssertionError):
+            _ = gateway.listener
+    await client.expect(Kind.DRAIN)
+    await client.expect(Kind.CLOSE)
+
+
+async def test_it_listens_and_stops(caplog):
+    gateway = Gateway(Config(listen=PLAIN, limits=Limits(linger_timeout_ms=100)))
+    gateway.start()
+    host, port = gateway.address
+    assert port > 0
+    assert "plaintext" in caplog.text
+    _, client = await asyncio.get_running_loop().create_connection(Client, host, port)
+    client.transport.write(HELLO)
+    await client.expect(Kind.WELCOME)
+    assert gateway.listener.accepted == 1
+    with caplog.at_level(logging.INFO):
+        stopping = asyncio.ensure_future(gateway.stop(drain_s=30))
+        await client.expect(Kind.DRAIN)
+        client.transport.write(frames.encode(Kind.CLOSE, frames.Refusal(Code.GOODBYE)))
+        await client.expect(None)
+        began = time.monotonic()
+        await stopping
+    assert time.monotonic() - began < 5, "it waits for nobody"
+    assert gateway.hub.ended == {Code.GOODBYE: 1}
+    assert "stopped" in caplog.text
+    with pytest.raises(OSError):
+        await asyncio.open_connection(host, port)
+
+
+async def test_who_does_not_leave_is_cut_with_the_reason():
+    gateway = Gateway(Config(listen=PLAIN, limits=Limits(linger_timeout_ms=100)))
+    gateway.start()
+    _, client = await asyncio.get_running_loop().create_connection(Client, *gateway.address)
+    client.transport.write(HELLO)
+    await client.expect(Kind.WELCOME)
+    await gateway.stop(drain_s=0)
+    await client.expect(Kind.DRAIN)
+    assert frames.decode((await client.expect(Kind.CLOSE)).body, frames.Refusal).code == Code.SHUTTING_DOWN
+    assert not gateway.hub.links
+
+
+async def test_grants_of_the_configuration_hold():
+    grants = (Grant(subject="acme/*", verb="publish", object="beta/*"),)
+    async with memory_gateway(Config(listen=PLAIN, grants=grants)) as gateway:
+        acme, beta = parse_pattern("acme/a/b/c"), parse_pattern("beta/a/b")
+        from agpd.names import Name
+
+        allowed = gateway.hub.admission.may_cross
+        assert allowed("publish", Name(*acme.prefix), Name(*beta.prefix))
+        assert not allowed("publish", Name("beta", "a", "b", "c"), Name("acme", "a", "b"))
+
+
+def with_tls(world: World) -> Config:
+    tls = Tls(
+        certificate=str(world.gateway.certificate),
+        key=str(world.gateway.key),
+        ca=str(world.ca),
+        crl=str(world.crl),
+    )
+    return Config(listen=Listen(native="127.0.0.1:0"), tls=tls, limits=Limits(linger_timeout_ms=100))
+
+
+async def test_reloading_cuts_the_revoked_and_bad_files_change_nothing(tmp_path, caplog):
+    world = World(tmp_path / "pki")
+    gateway = Gateway(with_tls(world))
+    gateway.start()
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(
+        Client, *gateway.address, ssl=world.client(world.agent), server_hostname="localhost"
+    )
+    client.transport.write(HELLO)
+    welcome = await client.expect(Kind.WELCOME)
+    assert frames.decode(welcome.body, frames.Welcome).may_speak_as == "acme/dev/writer"
+    (link,) = gateway.hub.links
+    assert isinstance(link.principal, Principal)
+    gateway.reload()
+    assert link in gateway.hub.links
+    crl = world.crl.read_bytes()
+    world.crl.write_bytes(b"no list")
+    gateway.reload()
+    assert "not reloaded" in caplog.text
+    assert link in gateway.hub.links
+    world.crl.write_bytes(crl)
+    world.authority.revoke(link.principal.serial, time.time())
+    gateway.reload()
+    said = await client.expect(Kind.CLOSE)
+    assert frames.decode(said.body, frames.Refusal).code == Code.CERTIFICATE_REVOKED
+    await gateway.stop(drain_s=0)
+
+
+async def test_plaintext_has_nothing_to_reload():
+    async with memory_gateway() as gateway:
+        gateway.reload()
+        assert gateway.certificates is None
