@@ -1,8 +1,12 @@
 """A gateway of which the test writes every frame: a real loopback socket."""
 
 import asyncio
+import socket
+import ssl
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import agpd_client as agp
@@ -37,6 +41,12 @@ class Peer:
     def write(self, *data: bytes) -> None:
         self.writer.write(b"".join(data))
 
+    def reset(self) -> None:
+        """End the carrier so that nothing that is on its way arrives."""
+        linger = struct.pack("ii", 1, 0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.writer.transport.abort()
+
     async def welcome(self, ping_interval_ms: int = 0) -> frames.Hello:
         hello = frames.decode((await self.read(Kind.HELLO)).body, frames.Hello)
         body = frames.Welcome(1, "scripted", "acme/*", 65536, ping_interval_ms, 10, 10)
@@ -55,18 +65,24 @@ class Peer:
 
 
 class Peers:
-    def __init__(self, port: int, queue: "asyncio.Queue[Peer]") -> None:
-        self._port, self._queue = port, queue
+    def __init__(
+        self, port: int, queue: "asyncio.Queue[Peer]", files: tuple[Path, Path, Path] | None
+    ) -> None:
+        self._port, self._queue, self._files = port, queue, files
 
     def connect(self, **options: Any) -> agp.Gateway:
-        return assemble(Carrier(Address("tcp", "127.0.0.1", self._port)), **options)
+        address = Address("tls" if self._files else "tcp", "127.0.0.1", self._port)
+        return assemble(Carrier(address, *(self._files or ())), **options)
 
     async def accept(self) -> Peer:
         return await asyncio.wait_for(self._queue.get(), 2)
 
 
 @asynccontextmanager
-async def peers() -> AsyncIterator[Peers]:
+async def peers(
+    context: ssl.SSLContext | None = None, files: tuple[Path, Path, Path] | None = None
+) -> AsyncIterator[Peers]:
+    """With a TLS context, `files` are the client's certificate, key and authorities."""
     queue: asyncio.Queue[Peer] = asyncio.Queue()
     accepted: list[asyncio.StreamWriter] = []
 
@@ -74,9 +90,9 @@ async def peers() -> AsyncIterator[Peers]:
         accepted.append(writer)
         queue.put_nowait(Peer(reader, writer))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
     try:
-        yield Peers(server.sockets[0].getsockname()[1], queue)
+        yield Peers(server.sockets[0].getsockname()[1], queue, files)
     finally:
         server.close()
         for writer in accepted:
