@@ -86,14 +86,13 @@ class Counter:
         """The next bytes of the stream."""
         tally = self._tally
         tally.begin()
-        size = len(data)
         data = self._tail + data if self._tail else data
         count, position = self._uniform(data) if self._frame_bytes else (0, 0)
         if not count:
             count, position = self._walk(data)
         self._tail = data[position:]
         if count:
-            tally.add(count, size)
+            tally.add(count, position)
 
     def _uniform(self, data: bytes) -> tuple[int, int]:
         """Frames counted and bytes used, if all whole frames are data of the usual length; else 0, 0.

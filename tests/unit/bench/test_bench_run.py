@@ -1,0 +1,74 @@
+"""Small runs against a real gateway, over both carriers: everything arrives, the JSON has its fields, loss fails."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agpd.cli.load.measure import Answered, Published, Received
+from bench.load.cases import Case
+from bench.load.run import NAME, RunFailed, Running, gateway, run
+
+
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with gateway(tmp_path_factory.mktemp("pki") if request.param == "tls" else None) as made:
+        yield made
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("pattern", ["unicast", "anycast", "broadcast"])
+def test_everything_that_was_sent_arrives(running: Running, pattern: str, raw: bool) -> None:
+    case = Case("pub", pattern, 100, False, raw, 2000, 2, 3)
+    measured = run(case, running)
+    assert measured["messages"] == 2000
+    assert measured["refused"] == measured["received_lost"] == 0
+    assert measured["received_received"] == (6000 if pattern == "broadcast" else 2000)
+    assert measured["gateway_cpu_s"] > 0
+    names = [name for name in measured if not name.startswith("received_")]
+    assert names == list(Published.__struct_fields__)
+    assert len(measured) == len(names) + len(Received.__struct_fields__)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_every_request_has_its_reply(running: Running, concurrency: int, raw: bool) -> None:
+    measured = run(Case("rr", "", 100, False, raw, 200, 1, 1, concurrency), running)
+    assert list(measured) == list(Answered.__struct_fields__)
+    assert (measured["requests"], measured["lost"]) == (200, 0)
+    assert 0 < measured["p50_us"] <= measured["p99_us"] <= measured["p999_us"] <= measured["max_us"]
+
+
+def bench(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    program = [sys.executable, "-c", "from agpd.cli.main import agpctl; agpctl()", "bench"]
+    return subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("raw", [["--raw"], []])
+def test_control_messages_that_nobody_takes_fail_the_run(running: Running, raw: list[str]) -> None:
+    done = bench(["pub", NAME, *running.options, *raw, "--json", "--pattern", "anycast", "--count", "10"])
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["refused"] == 10
+    assert done.stderr.startswith("Error: 10 messages were lost")
+
+
+def test_control_a_run_with_a_failing_side_fails(running: Running) -> None:
+    with pytest.raises(RunFailed, match="--connections"):
+        run(Case("pub", "unicast", 100, False, True, 10, 0, 1), running)
+
+
+def test_requests_that_nobody_answers_are_refused_and_lost(running: Running) -> None:
+    done = bench(["rr", NAME, *running.options, "--raw", "--json", "--count", "5"])
+    assert done.returncode == 2
+    assert msgspec.json.decode(done.stdout)["lost"] == 5
+
+
+def test_no_gateway_is_one_line(tmp_path: Path) -> None:
+    done = bench(["pub", NAME, "--url", "agp+tcp://127.0.0.1:1", "--raw"])
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "agpd dev" in done.stderr
