@@ -12,7 +12,7 @@ async def test_a_request_that_was_there_before_the_handler_is_answered() -> None
         await asker.publish("acme/demo/clerk", "a note", confirm=True)
         answer = asyncio.create_task(asker.request("acme/demo/clerk", "early", timeout=5))
         async with asyncio.timeout(5):
-            while len(clerk.inbox.items) < 2:  # noqa: ASYNC110  (its arrival announces itself to nobody else)
+            while len(clerk.inbox.items) < 2:  # nothing else announces it
                 await asyncio.sleep(0)
 
         @clerk.on_request
