@@ -8,7 +8,6 @@ An exception that leaves a target is a fault. None of them needs atheris.
 from __future__ import annotations
 
 import contextlib
-import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,6 @@ from agpd.names import parse, parse_pattern
 from agpd.transport.identity import Profile, principal_of
 from agpd.wire import envelope, frames
 from agpd.wire.frames import Kind
-
-logging.getLogger("agpd.transport.native").setLevel(logging.CRITICAL)
 
 
 def native(data: bytes) -> None:

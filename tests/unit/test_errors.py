@@ -44,7 +44,8 @@ def test_an_entry_says_whose_fault_and_the_way_out(code):
 def test_the_protocol_document_has_the_same_table():
     text = (Path(__file__).parents[2] / "proto" / "native.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", text, re.MULTILINE)
-    assert {int(number): name for number, name in rows} == FROZEN
+    on_the_wire = {number: name for number, name in FROZEN.items() if number < 600}
+    assert {int(number): name for number, name in rows} == on_the_wire
 
 
 def test_describe():

@@ -3,7 +3,7 @@
 import pytest
 from scenarios.harness import HandClock
 
-from agpd.gateway.outbox import Clock, Outbox, OutboxLimits, Turn
+from agpd.gateway.outbox import FLUSH_BYTES, Clock, Outbox, OutboxLimits, Turn
 
 MARK, LIMIT, BUDGET_S = 100, 400, 0.5
 
@@ -222,3 +222,33 @@ def test_it_says_when_the_next_threshold_is(bench):
     assert bench.outbox.threshold == MARK
     bench.outbox.carrier_drained()
     assert bench.outbox.threshold == LIMIT
+
+
+def test_much_is_written_in_pieces_as_long_as_the_carrier_takes_them(bench):
+    bench.outbox.carrier_full()
+    pieces = [bytes([number]) * (FLUSH_BYTES // 4) for number in range(12)]
+    for piece in pieces:
+        bench.outbox.send(piece)
+    bench.clogged = True
+    bench.outbox.carrier_drained()
+    assert [len(data) for data in bench.written] == [FLUSH_BYTES]
+    assert bench.outbox.queued == sum(map(len, bench.outbox.queue)) == 2 * FLUSH_BYTES
+    bench.clogged = False
+    bench.outbox.carrier_drained()
+    assert b"".join(bench.written) == b"".join(pieces)
+    assert (bench.outbox.queued, bench.outbox.bytes_out) == (0, 3 * FLUSH_BYTES)
+
+
+def test_a_fault_in_one_flush_leaves_the_others_for_the_next_turn(bench):
+    class Faulty:
+        def flush(self) -> None:
+            raise ZeroDivisionError
+
+    bench.turn.mark(Faulty())
+    bench.outbox.send(b"x")
+    with pytest.raises(ZeroDivisionError):
+        bench.turn.end()
+    assert bench.written == []
+    assert len(bench.calls) == 2
+    bench.turn.end()
+    assert bench.written == [b"x"]
