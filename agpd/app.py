@@ -30,6 +30,7 @@ from agpd.transport.tls import Certificates, TlsConfigError
 
 CRL_ALARM = 0.25  # of its life left
 QUIET_ROUND_S = 0.05
+LATE_S = 0.2  # a round that is later than this was not ours to begin
 
 _log = logging.getLogger("agpd.gateway")
 
@@ -159,7 +160,7 @@ class Gateway:
         self._rounds = self._loop.call_later(ROUND_S, self._round)
         now = self._loop.time()
         late, self._round_at = now - self._round_at - ROUND_S, now
-        if late > ROUND_S:  # stopped by a signal, or starved
+        if late > LATE_S:  # stopped by a signal, or starved
             self._lifecycle.forgive(late)
         self._lifecycle.check()
         if self.certificates is not None and now >= self._reload_due:

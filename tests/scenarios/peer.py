@@ -164,6 +164,12 @@ class Peers:
         self._all.append(peer)
         return peer
 
+    async def adopt(self, sock: socket.socket) -> Peer:
+        """As `connect`, on a socket that is connected."""
+        peer = Peer(*await asyncio.open_connection(sock=sock))
+        self._all.append(peer)
+        return peer
+
     async def greet(self, context: ssl.SSLContext | None = None, epoch: int = 1) -> Peer:
         """A connection that has been welcomed."""
         peer = await self.connect(context)
