@@ -111,6 +111,7 @@ def with_tls(world: World) -> Config:
         key=str(world.gateway.key),
         ca=str(world.ca),
         crl=str(world.crl),
+        reload_check_s=0.1,
     )
     return Config(listen=Listen(native="127.0.0.1:0"), tls=tls, limits=Limits(linger_timeout_ms=100))
 
@@ -138,6 +139,22 @@ async def test_reloading_cuts_the_revoked_and_bad_files_change_nothing(tmp_path,
     world.crl.write_bytes(crl)
     world.authority.revoke(link.principal.serial, time.time())
     gateway.reload()
+    said = await client.expect(Kind.CLOSE)
+    assert frames.decode(said.body, frames.Refusal).code == Code.CERTIFICATE_REVOKED
+    await gateway.stop(drain_s=0)
+
+
+async def test_changed_files_are_found_without_being_told(tmp_path):
+    world = World(tmp_path / "pki")
+    gateway = Gateway(with_tls(world))
+    gateway.start()
+    _, client = await asyncio.get_running_loop().create_connection(
+        Client, *gateway.address, ssl=world.client(world.agent), server_hostname="localhost"
+    )
+    client.transport.write(HELLO)
+    await client.expect(Kind.WELCOME)
+    (link,) = gateway.hub.links
+    world.authority.revoke(link.principal.serial, time.time())
     said = await client.expect(Kind.CLOSE)
     assert frames.decode(said.body, frames.Refusal).code == Code.CERTIFICATE_REVOKED
     await gateway.stop(drain_s=0)

@@ -66,6 +66,14 @@ def test_a_length_is_judged_as_soon_as_it_is_there(length, code, rest):
     assert reassembly.open_bytes == 0, "a frame that will not be taken is not kept"
 
 
+@pytest.mark.parametrize("length", [19, LIMIT, 2**32 - 1])
+def test_what_is_kept_is_judged_first(length):
+    reassembly = Reassembly(LIMIT)
+    with pytest.raises(Fatal):
+        reassembly.keep(b"?" + length.to_bytes(4, "big") + b"body", 1)
+    assert reassembly.open_bytes == 0
+
+
 def test_frames_before_a_bad_length_are_given_first():
     good = (20).to_bytes(4, "big") + bytes(20)
     frames = split(good + b"\xff" * 40, Reassembly(LIMIT))
