@@ -188,7 +188,7 @@ def test_a_lost_gateway_is_told_and_found_again(tmp_path: Path) -> None:
         env = environment(tmp_path, AGP_URL=f"agp+tcp://{host}:{port}")
         with started("sub", "acme/a/b", "--count", "1", env=env, ready="is subscribed") as process:
             assert process.stderr is not None
-            first.stop()
+            first.process.kill()
             assert "connecting again" in process.stderr.readline()
             with gateway(tmp_path, listen={"native": f"{host}:{port}"}):
                 assert process.stderr.readline() == "connected again\n"
