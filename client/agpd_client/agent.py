@@ -1,5 +1,6 @@
 """An agent: a name on the gateway, with an inbox."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from agpd_client.uplink import Uplink
 
 Data = TypeVar("Data")
+_running_loop = asyncio.get_running_loop
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -54,7 +56,8 @@ class Agent(Sender):
 
         Raises `Timeout`, `Closed`, `Backpressure`.
         """
-        self._uplink.check_loop()
+        if _running_loop() is not self._uplink.loop:
+            self._uplink.check_loop()
         message = await self.inbox.get(timeout)
         if type is not None:
             message.expect(type)

@@ -110,6 +110,7 @@ class Delivery:
         if not receivers:
             receivers = self._routed(destination, source)
         target = self.names.get(destination, "")
+        is_request = kind == _REQUEST
         handed = 0
         for receiver in receivers:
             if receiver.handle == source:  # 7.4
@@ -122,15 +123,14 @@ class Delivery:
                 fanout,
                 id_,
                 len(body),
-                kind == _REQUEST,
+                is_request,
                 receiver.agent,
                 self._connection,
                 source,
                 receiver.kind,
             )
-            handler = receiver.agent.handler
-            if handler is not None and kind == _REQUEST:
-                handler.take(message)
+            if is_request and receiver.agent.handler is not None:
+                receiver.agent.handler.take(message)
             else:
                 receiver.inbox.put(message)
         self._statistics.received += handed

