@@ -1,4 +1,4 @@
-"""The Python in README and documentation runs as it stands. A block marked ```python fragment only has to parse."""
+"""The Python in README and documentation runs as it stands. A block {.python .fragment} only has to parse."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from scenarios.dev import ROOT, dev, run
 
-_BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```\{?\.?python([^\n}]*)\}?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -29,7 +29,7 @@ def blocks() -> list[Block]:
 
 
 WHOLE = [block for block in blocks() if block.mark == ""]
-FRAGMENTS = [block for block in blocks() if block.mark == "fragment"]
+FRAGMENTS = [block for block in blocks() if block.mark == ".fragment"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def test_there_are_blocks_and_no_other_marks() -> None:
     assert len(WHOLE) >= 8
+    assert FRAGMENTS
     assert len(WHOLE) + len(FRAGMENTS) == len(blocks())
 
 
