@@ -1,0 +1,86 @@
+"""Frames on their way out: one write per loop turn, early writes, waiting for the carrier."""
+
+import asyncio
+from typing import Any
+
+from agpd_client.outgoing import EARLY_WRITE_BYTES, MESSAGES_PER_TURN, Outgoing
+
+
+class Carrier:
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+
+def attached() -> tuple[Outgoing, Carrier]:
+    out, carrier = Outgoing(), Carrier()
+    transport: Any = carrier
+    out.attach(transport)
+    return out, carrier
+
+
+async def test_the_frames_of_a_turn_leave_in_one_write() -> None:
+    out, carrier = attached()
+    for frame in (b"a", b"b", b"c"):
+        out.send(frame)
+    assert carrier.writes == []
+    await asyncio.sleep(0)
+    assert carrier.writes == [b"abc"]
+    await asyncio.sleep(0)
+    assert len(carrier.writes) == 1
+
+
+async def test_much_leaves_early_and_makes_the_producer_breathe() -> None:
+    out, carrier = attached()
+    out.send(bytes(EARLY_WRITE_BYTES - 1))
+    assert not out.busy
+    out.send(b"x")
+    assert out.busy
+    assert [len(data) for data in carrier.writes] == [EARLY_WRITE_BYTES]
+    await out.breathe()
+    assert not out.busy
+    for _ in range(MESSAGES_PER_TURN - 1):
+        out.send(b"x")
+    assert not out.busy
+    out.send(b"x")
+    assert out.busy
+
+
+async def test_a_full_carrier_holds_producers_until_there_is_room() -> None:
+    out, _ = attached()
+    out.pause()
+    waiting = [asyncio.create_task(out.breathe()) for _ in range(2)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting[0].done()
+    out.send(b"x")
+    await asyncio.sleep(0)
+    assert out.busy  # a turn alone makes no room
+    waiting[1].cancel()
+    out.resume()
+    await waiting[0]
+    assert not out.busy
+
+
+async def test_closing_lets_producers_go_and_throws_frames_away() -> None:
+    out, carrier = attached()
+    out.pause()
+    waiting = asyncio.create_task(out.breathe())
+    await asyncio.sleep(0)
+    out.close()
+    await waiting
+    await out.breathe()  # though the carrier will never have room again
+    out.send(b"x")
+    await asyncio.sleep(0)
+    assert carrier.writes == []
+
+
+async def test_without_a_carrier_nothing_is_written() -> None:
+    out, carrier = attached()
+    out.send(b"x")
+    out.detach()
+    out.flush()
+    await asyncio.sleep(0)
+    assert carrier.writes == []
