@@ -18,6 +18,8 @@ from agpd.routing.subscriptions import InstanceEntry, Presence, TypeEntry
 from agpd.wire import frames
 from agpd.wire.frames import FANOUT_ALL, FLAGS_KNOWN, RECEIPT_WANTED, Frame, Kind
 
+HANDLES_IN_ONE_FRAME = 3000  # of 5 bytes each: they fit the shortest frame limit that can be set
+
 OnEnd = Callable[[Link, Code, str], None]
 
 
@@ -146,7 +148,7 @@ class Hub:
         lost = 0
         for place, (link, entry) in enumerate(decision.hops):
             assert isinstance(link, Link)
-            self._introduce(link, flow, flow.entry if entry is None else entry)
+            self.introduce(link, flow, flow.entry if entry is None else entry)
             data = message.frames if entry is None else frames.redirect(message.frames, entry.packed)
             if not link.offer(data, message.count, origin) and place < decision.count:
                 lost += 1  # the hops after the first `count` are observers
@@ -160,7 +162,7 @@ class Hub:
             decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
             for link, _ in decision.hops:
                 assert isinstance(link, Link)
-                self._introduce(link, flow, flow.entry)
+                self.introduce(link, flow, flow.entry)
             flow.audience = tuple(link for link, _ in decision.hops if isinstance(link, Link))
             flow.count = decision.count
             flow.version = version
@@ -254,7 +256,7 @@ class Hub:
         name = agent.name  # type: ignore[attr-defined]
         return not entry.detached and self.admission.may_cross("publish", name, entry.name)
 
-    def _introduce(self, link: Link, flow: Flow, destination: Entry) -> None:
+    def introduce(self, link: Link, flow: Flow, destination: Entry) -> None:
         """Announce both handles of a delivery to a link that has not heard of them."""
         source = flow.agent.entry
         told = link.told
@@ -294,7 +296,9 @@ class Hub:
                 link.forget_destination(entry.number)
                 told.setdefault(link, []).append(entry.number)
         for link, numbers in told.items():
-            link.send(frames.encode(Kind.WITHDRAW, frames.Handles(numbers)))
+            for start in range(0, len(numbers), HANDLES_IN_ONE_FRAME):
+                body = frames.Handles(numbers[start : start + HANDLES_IN_ONE_FRAME])
+                link.send(frames.encode(Kind.WITHDRAW, body))
 
     # -- control ---------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agpd import names
 from agpd.errors import Code, Fatal, Refused, code_of
+from agpd.routing.subscriptions import Presence
 from agpd.wire import frames
 from agpd.wire.frames import Body, Frame, Kind
 from agpd.wire.session import agree_version
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from agpd.gateway.hub import Hub
     from agpd.gateway.link import Link
     from agpd.routing.connections import Agent
+
+NAMES_IN_ONE_FRAME = 60  # of 255 bytes each: they fit the shortest frame limit that can be set
 
 Verb = Callable[["Hub", Frame, "Link"], None]
 
@@ -182,14 +185,16 @@ def remove_route(hub: Hub, frame: Frame, link: Link) -> None:
 
 
 def watch(hub: Hub, frame: Frame, link: Link) -> None:
-    """WATCH: who is there now, and from now on who joins and leaves."""
+    """WATCH: who is there now, as far as one frame holds it, then the others, then who joins and leaves."""
     agent = _agent(frame, link)
     topic = names.parse_type(_name(frame))
     if topic not in agent.watches:
         limit = hub.admission.limits.watches_per_connection
         hub.admission.check_room(hub.router.counts(link).watches, limit, Code.TOO_MANY_WATCHES)
     present = hub.router.watch(agent, topic)
-    _ok(link, frame, body=frames.Present([str(name) for name in present]))
+    head, rest = present[:NAMES_IN_ONE_FRAME], present[NAMES_IN_ONE_FRAME:]
+    _ok(link, frame, body=frames.Present([str(name) for name in head]))
+    hub.tell([Presence(link, agent, name, True) for name in rest])
 
 
 def unwatch(hub: Hub, frame: Frame, link: Link) -> None:

@@ -407,3 +407,30 @@ def test_draining_asks_everybody_and_goes_on():
     sender.peer.send(Kind.CLOSE, frames.Refusal(Code.GOODBYE))
     assert world.ends == [(sender.peer.link, Code.GOODBYE, "by the peer")]
     assert sender.peer.carrier.lost
+
+
+def test_a_snapshot_of_many_fits_its_frames():
+    world = World()
+    names = {f"acme/dev/crowd/i{number}" for number in range(150)}
+    for name in names:
+        world.agent(name)
+    watcher = world.agent("acme/dev/watcher/1")
+    first = watcher.watch("acme/dev/crowd")
+    rest = [presence(watcher.expect(Kind.PRESENCE)) for _ in range(len(names) - len(first))]
+    assert len(first) == 60
+    assert all(present for _, present in rest)
+    assert {*first, *(name for name, _ in rest)} == names
+    watcher.silent()
+
+
+def test_any_gives_whoever_was_not_chosen_yet_the_same_chance():
+    """The second message of a flow: the instance that got the first has no better chance than the other."""
+    same = 0
+    for seed in range(400):
+        world = World(seed=seed)
+        sender = world.agent("acme/dev/sender/1")
+        crowd = [world.agent(f"acme/dev/crowd/i{number}") for number in range(2)]
+        sender.publish("acme/dev/crowd")
+        sender.publish("acme/dev/crowd")
+        same += 2 in got(crowd)
+    assert abs(same - 200) < 50  # 5 standard deviations; 300 where only the known one is taken at once
