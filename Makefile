@@ -17,7 +17,10 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 test: setup ## run the tests
-	$(BIN)/pytest tests -q
+	$(BIN)/pytest tests -q -m "not scale and not slow"
+
+scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections, and report what each costs
+	$(BIN)/pytest tests -q -m scale -rP
 
 lint: setup ## formatting and lint
 	$(BIN)/ruff format --check .

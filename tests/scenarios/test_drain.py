@@ -27,9 +27,10 @@ class Sender:
         self.refused: set[int] = set()
         self.drained = asyncio.Event()
         self.code: Code | None = None
+        self.closed = False
 
     async def send(self) -> None:
-        while not (self.leaves and self.drained.is_set()) and self.code is None:
+        while not (self.leaves and self.drained.is_set()) and not self.closed:
             for _ in range(20):
                 self.sent += 1
                 self.peer.publish(self.target, bytes(300), self.sent, receipt=True)
@@ -50,6 +51,7 @@ class Sender:
                     self.drained.set()
                 elif frame.kind == Kind.CLOSE:
                     self.code = code_in(frame)[0]
+        self.closed = True
 
     async def run(self) -> None:
         """Until it has left and every answer is in, or the gateway has closed."""
