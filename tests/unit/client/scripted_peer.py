@@ -53,9 +53,9 @@ class Peer:
         self.write(encode(Kind.WELCOME, body))
         return hello
 
-    async def register(self) -> str:
+    async def register(self, handle: int = AGENT) -> str:
         frame = await self.read(Kind.REGISTER)
-        self.write(encode(Kind.OK, id=frame.id, destination=AGENT))
+        self.write(encode(Kind.OK, id=frame.id, destination=handle))
         return frames.decode(frame.body, frames.Named).name
 
     async def ok(self, kind: Kind, destination: int = 0) -> Frame:
