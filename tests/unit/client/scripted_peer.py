@@ -30,9 +30,13 @@ class Peer:
 
     async def read(self, kind: Kind) -> Frame:
         """The next frame, which has to be of this kind."""
+        frame = await self.next()
+        assert frame.kind == kind, Kind(frame.kind).name
+        return frame
+
+    async def next(self) -> Frame:
         while True:
             for frame in self._frames:
-                assert frame.kind == kind, Kind(frame.kind).name
                 return frame
             data = await asyncio.wait_for(self._reader.read(65536), 2)
             assert data, "the client has closed"
