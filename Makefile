@@ -28,7 +28,7 @@ lint: setup ## formatting and lint
 
 types: setup ## mypy and pyright, strict
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 contracts: setup ## the import contracts between the parts
 	$(BIN)/lint-imports
