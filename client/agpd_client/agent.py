@@ -282,6 +282,8 @@ class Agent(Sender):
         self, topic: str, kind: Any, limit: int | None, policy: Policy | None
     ) -> Subscription[Any]:
         self.check_loop()
+        if self._error is not None:
+            raise self._error
         if topic in self.subscriptions:
             return self.subscriptions[topic]
         subscription: Subscription[Any] = Subscription(

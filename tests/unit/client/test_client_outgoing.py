@@ -14,6 +14,10 @@ class Carrier:
         self.writes.append(data)
 
 
+def is_free(out: Outgoing) -> bool:
+    return not out.busy
+
+
 def attached() -> tuple[Outgoing, Carrier]:
     out, carrier = Outgoing(), Carrier()
     transport: Any = carrier
@@ -40,7 +44,7 @@ async def test_much_leaves_early_and_makes_the_producer_breathe() -> None:
     assert out.busy
     assert [len(data) for data in carrier.writes] == [EARLY_WRITE_BYTES]
     await out.breathe()
-    assert not out.busy
+    assert is_free(out)
     for _ in range(MESSAGES_PER_TURN - 1):
         out.send(b"x")
     assert not out.busy

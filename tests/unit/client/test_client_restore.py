@@ -32,7 +32,7 @@ async def furnished(gateway: agp.Gateway, agent: agp.Agent, peer: Peer) -> tuple
         (agent.set_route("*", second), Kind.SET_ROUTE),
         (watch.open(), Kind.WATCH),
     ):
-        task: asyncio.Task[Any] = asyncio.create_task(work)  # type: ignore[arg-type]
+        task: asyncio.Task[Any] = asyncio.create_task(work)
         frame = await peer.read(kind)
         body = frames.Present([]) if kind is Kind.WATCH else None
         peer.write(encode(Kind.OK, body, id=frame.id))
