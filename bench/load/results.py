@@ -55,8 +55,8 @@ def read(path: Path) -> Result:
 
 
 def latest(directory: Path = DIRECTORY) -> list[Path]:
-    """All result files, the newest last."""
-    return sorted(directory.glob("*.json"))
+    """All results of `make bench` (their names begin with a date), the newest last."""
+    return sorted(directory.glob("[0-9]*.json"))
 
 
 def headline(entry: Entry) -> tuple[float, float | None, str]:
