@@ -1,6 +1,7 @@
 """The connection against a peer whose every frame is written here."""
 
 import asyncio
+import ssl
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from agpd.errors import Code
 from agpd.wire import frames
 from agpd.wire.envelope import Envelope, pack
 from agpd.wire.frames import Kind, Refusal, encode, encode_data
+from agpd_client.connection import _lost
 
 
 def refused(code: Code, id_: int, destination: int = 0, source: int = 0) -> bytes:
@@ -182,3 +184,23 @@ async def test_something_else_listens_there() -> None:
         (await all_.accept()).writer.close()
         with pytest.raises(agp.ConnectError, match="before it welcomed us"):
             await opening
+
+
+@pytest.mark.parametrize(
+    ("reason", "greeted", "kind"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", False, agp.Unauthorized),
+        ("SSLV3_ALERT_CERTIFICATE_REVOKED", False, agp.Unauthorized),
+        ("TLSV1_ALERT_UNKNOWN_CA", False, agp.Unauthorized),
+        ("TLSV1_ALERT_INTERNAL_ERROR", False, agp.Closed),  # says nothing about the certificate
+        ("SSLV3_ALERT_CERTIFICATE_REVOKED", True, agp.Closed),
+        (None, False, agp.Closed),
+    ],
+)
+def test_only_an_alert_about_the_certificate_is_a_refusal(
+    reason: str | None, greeted: bool, kind: type[agp.AgpError]
+) -> None:
+    error = ssl.SSLError(1, "alert")
+    error.reason = reason  # type: ignore[assignment]
+    assert type(_lost(error, greeted=greeted)) is kind
+    assert type(_lost(None, greeted=greeted)) is agp.Closed

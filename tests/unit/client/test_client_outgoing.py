@@ -39,17 +39,17 @@ async def test_the_frames_of_a_turn_leave_in_one_write() -> None:
 async def test_much_leaves_early_and_makes_the_producer_breathe() -> None:
     out, carrier = attached()
     out.send(bytes(EARLY_WRITE_BYTES - 1))
-    assert not out.busy
+    assert is_free(out)
     out.send(b"x")
-    assert out.busy
+    assert not is_free(out)
     assert [len(data) for data in carrier.writes] == [EARLY_WRITE_BYTES]
     await out.breathe()
     assert is_free(out)
     for _ in range(MESSAGES_PER_TURN - 1):
         out.send(b"x")
-    assert not out.busy
+    assert is_free(out)
     out.send(b"x")
-    assert out.busy
+    assert not is_free(out)
 
 
 async def test_a_full_carrier_holds_producers_until_there_is_room() -> None:
@@ -61,11 +61,11 @@ async def test_a_full_carrier_holds_producers_until_there_is_room() -> None:
     assert not waiting[0].done()
     out.send(b"x")
     await asyncio.sleep(0)
-    assert out.busy  # a turn alone makes no room
+    assert not is_free(out)  # a turn alone makes no room
     waiting[1].cancel()
     out.resume()
     await waiting[0]
-    assert not out.busy
+    assert is_free(out)
 
 
 async def test_closing_lets_producers_go_and_throws_frames_away() -> None:

@@ -178,6 +178,8 @@ async def test_a_closed_agent_takes_its_routes_along() -> None:
         await peer.ok(Kind.UNREGISTER)
         peer.write(encode(Kind.OK, id=late.id))
         await setting
+        assert gateway._uplink.routes.matching(parse("globex/x/y")) == []
+        assert gateway._uplink.routes.matching(parse("umbrella/x/y")) == []
         creating = asyncio.create_task(gateway.create_agent(agent.name))
         await peer.register()
         await creating
