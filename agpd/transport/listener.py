@@ -239,7 +239,7 @@ class Listener:
         self.accepted += 1
         task = self._loop.create_task(self._connect(arrival))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._begun(done, arrival))
 
     async def _connect(self, arrival: _Arrival) -> None:
         try:
@@ -252,9 +252,14 @@ class Listener:
         except BaseException:
             arrival.sock.close()
             raise
-        finally:
-            if self._certificates is not None:
-                self._release(arrival)
+
+    def _begun(self, task: asyncio.Task[None], arrival: _Arrival) -> None:
+        """A socket is handed over or closed. Not in the task itself: one that is cancelled early never runs."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            arrival.sock.close()
+        if self._certificates is not None:
+            self._release(arrival)
 
     async def _hand_over(self, arrival: _Arrival) -> None:
         assert self._loop is not None

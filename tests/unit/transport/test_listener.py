@@ -218,7 +218,7 @@ async def test_a_silent_peer_is_cut_after_the_handshake_timeout(world):
     async with Gate(world, tls_handshake_timeout_s=0.05) as gate:
         await ends(await gate.silent())
         await until(lambda: gate.listener.handshake_failed["timeout"] == 1)
-        assert gate.listener.prehandshake == 0
+        await until(lambda: gate.listener.prehandshake == 0)
 
 
 @on_uvloop
