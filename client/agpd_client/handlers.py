@@ -32,6 +32,7 @@ class Handler:
         parameters = _parameters(function)
         self._agent = agent
         self._function = function
+        self._is_async = inspect.iscoroutinefunction(function)  # 3 µs: asked once, not for each request
         self._kind = _annotation(function, parameters[0]) if kind is None else kind
         self._wants_context = len(parameters) > 1
         self._concurrency = concurrency
@@ -112,7 +113,7 @@ class Handler:
     async def _call(self, message: Message[Any]) -> Any:
         message.expect(self._kind)
         arguments = (message.data, Context(self._agent, message))[: 1 + self._wants_context]
-        if inspect.iscoroutinefunction(self._function):
+        if self._is_async:
             return await self._function(*arguments)
         result = await asyncio.to_thread(self._function, *arguments)
         return await result if inspect.isawaitable(result) else result

@@ -264,14 +264,15 @@ class Uplink:
         self.routes.suspend()
         if self.error is not None or not was_standing:
             return
-        if is_permanent(error) or not self.options.reconnect:
-            self.end(error)
-            return
         self._disconnected(error)
 
     def _disconnected(self, error: AgpError) -> None:
+        """Come back, or end for good if that is of no use or not wanted."""
         from agpd_client.restore import come_back
 
+        if is_permanent(error) or not self.options.reconnect:
+            self.end(error)
+            return
         self.state = State.DISCONNECTED
         self.backoff.lost(self.options.clock.now())
         self._changed.clear()

@@ -123,6 +123,17 @@ async def test_notices() -> None:
         assert gateway.state is agp.State.CONNECTED
 
 
+async def test_a_drain_is_the_end_where_nobody_wants_a_reconnect() -> None:
+    async with standing(reconnect=False) as (gateway, agent, peer, _):
+        waiting = asyncio.create_task(agent.receive())
+        peer.write(encode(Kind.DRAIN, Refusal(int(Code.SHUTTING_DOWN))))
+        assert frames.decode((await peer.read(Kind.CLOSE)).body, Refusal).code == Code.GOODBYE
+        peer.writer.close()
+        with pytest.raises(agp.Closed):
+            await asyncio.wait_for(waiting, 5)
+        assert gateway.state is agp.State.CLOSED
+
+
 async def test_events_end_after_the_last_one() -> None:
     async with standing(reconnect=False) as (gateway, _, peer, _):
         events = gateway.events()

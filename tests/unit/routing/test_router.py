@@ -392,7 +392,9 @@ def work(act: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 asks when tracing begins whether anybody wants opcodes
+    sys._getframe().f_trace_opcodes = (
+        True  # Python 3.12 asks when tracing begins whether anybody wants opcodes
+    )
     sys.settrace(trace)
     try:
         act()
