@@ -23,6 +23,7 @@ from agpd.transport.tls import Certificates
 
 ACCEPTS_PER_WAKE_UP = 64
 DESCRIPTOR_PAUSE_S = 0.25
+FAILURE_LOG_INTERVAL_S = 1.0
 TLS_SHUTDOWN_TIMEOUT_S = 2.0
 
 REFUSALS = ("not_accepting", "prehandshake", "prehandshake_per_ip", "handshake_rate", "descriptors")
@@ -49,7 +50,8 @@ class Listener:
     peer. `certificates` None means plaintext: no handshake, none of its caps. `accepting` is asked for every
     socket; `on_refused` is told the reason (of `REFUSALS`) for each socket closed before its handshake.
     Counters: `accepted` (given to a handshake, or to the protocol in plaintext), `refused`, `handshake_failed`
-    (by `FAILURES`). Nagle's algorithm is off, which both event loops see to.
+    (by `FAILURES`). A failed handshake is logged as a warning, at most one per `FAILURE_LOG_INTERVAL_S`, with the
+    number of those that were left out. Nagle's algorithm is off, which both event loops see to.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Listener:
         self._pause_timer: asyncio.TimerHandle | None = None
         self._spare: int | None = None
         self._warned = False
+        self._failure_logged_at = -FAILURE_LOG_INTERVAL_S + clock()
+        self._failures_unlogged = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.prehandshake = 0  # sockets before the end of their handshake, waiting ones included
         self.accepted = 0
@@ -245,13 +249,23 @@ class Listener:
         try:
             await self._hand_over(arrival)
         except OSError as error:
-            reason = failure_of(error)
-            self.handshake_failed[reason] += 1
-            _log.debug("the handshake with %s failed: %s (%s)", arrival.peer, reason, error)
+            self._note_failure(arrival.peer, error)
             arrival.sock.close()
         except BaseException:
             arrival.sock.close()
             raise
+
+    def _note_failure(self, peer: str, error: OSError) -> None:
+        """Count it; log it unless one was logged just now: whoever connects must not be able to fill a disk."""
+        reason = failure_of(error)
+        self.handshake_failed[reason] += 1
+        now = self._clock()
+        if now - self._failure_logged_at < FAILURE_LOG_INTERVAL_S:
+            self._failures_unlogged += 1
+            return
+        more = f"; {self._failures_unlogged} more since the last such line" if self._failures_unlogged else ""
+        _log.warning("the TLS handshake with %s failed: %s (%s)%s", peer, reason, error, more)
+        self._failure_logged_at, self._failures_unlogged = now, 0
 
     def _begun(self, task: asyncio.Task[None], arrival: _Arrival) -> None:
         """A socket is handed over or closed. Not in the task itself: one that is cancelled early never runs."""

@@ -214,6 +214,35 @@ async def test_bytes_that_are_not_tls_and_peers_that_leave(world):
 
 
 @on_uvloop
+async def test_failed_handshakes_are_logged_once_a_second_with_the_number_of_those_left_out(world, caplog):
+    now = [0.0]
+
+    async def fail(gate):
+        before = gate.listener.handshake_failed["no_certificate"]
+        assert not await gate.lets_in(world.client())
+        await until(lambda: gate.listener.handshake_failed["no_certificate"] == before + 1)
+
+    def lines():
+        return [one.getMessage() for one in caplog.records if one.name == module.__name__]
+
+    async with Gate(world, clock=lambda: now[0]) as gate:
+        for at_s in (0.0, 0.5, 0.999):
+            now[0] = at_s
+            await fail(gate)
+        (first,) = lines()
+        assert first.startswith("the TLS handshake with 127.0.0.1:")
+        assert "failed: no_certificate (" in first
+        assert "more" not in first
+        now[0] = 1.0
+        await fail(gate)
+        assert lines()[1].endswith("; 2 more since the last such line")
+        now[0] = 2.0
+        await fail(gate)
+        assert "more" not in lines()[2]
+    assert {one.levelname for one in caplog.records if one.name == module.__name__} == {"WARNING"}
+
+
+@on_uvloop
 async def test_a_silent_peer_is_cut_after_the_handshake_timeout(world):
     async with Gate(world, tls_handshake_timeout_s=0.05) as gate:
         await ends(await gate.silent())
