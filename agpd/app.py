@@ -6,12 +6,12 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from agpd.config import Config, Listen, split_address
-from agpd.errors import Code
+from agpd.errors import Code, Fatal
 from agpd.gateway.admission import Admission, Grant
 from agpd.gateway.budget import outbox_budget_bytes
 from agpd.gateway.hub import Hub
@@ -21,7 +21,7 @@ from agpd.gateway.outbox import Clock, OutboxLimits, Turn
 from agpd.gateway.principal import Principal
 from agpd.routing.router import Router
 from agpd.telemetry.logs import event
-from agpd.transport.identity import principal_of
+from agpd.transport.identity import LEEWAY_S, principal_of
 from agpd.transport.listener import Listener
 from agpd.transport.memory import pipe
 from agpd.transport.native import NativeProtocol
@@ -38,18 +38,20 @@ _log = logging.getLogger("agpd.gateway")
 class Gateway:
     """A gateway on the running loop. Make it, `start` it, `stop` it.
 
-    Without `start` it listens nowhere and serves what is attached in memory.
+    Without `start` it listens nowhere and serves what is attached in memory. `wall_clock` returns Unix seconds;
+    certificates are judged by it.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, wall_clock: Callable[[], float] = time.time) -> None:
         loop = asyncio.get_running_loop()
         self.config = config
-        self.certificates = None if config.listen.plaintext else _certificates(config)
+        self.certificates = None if config.listen.plaintext else _certificates(config, wall_clock)
         self.hub = _hub(config, loop, self._ended)
         self._lifecycle = Lifecycle(self.hub, Deadlines.of(config), outbox_budget_bytes(config))
         self._listener: Listener | None = None
         self._address = ("", 0)
         self._loop = loop
+        self._wall_clock = wall_clock
         self._rounds: asyncio.TimerHandle | None = loop.call_later(ROUND_S, self._round)
         self._round_at = loop.time()
         self._reload_due = loop.time() + config.tls.reload_check_s
@@ -154,7 +156,11 @@ class Gateway:
 
     def _identify(self, der: bytes) -> Principal:
         assert self.certificates is not None
-        return principal_of(der, self.certificates.profile)
+        principal = principal_of(der, self.certificates.profile)
+        # The handshake may have begun with the revocations of before a reload.
+        if self.certificates.is_revoked(principal):
+            raise Fatal(Code.CERTIFICATE_REVOKED)
+        return principal
 
     def _round(self) -> None:
         self._rounds = self._loop.call_later(ROUND_S, self._round)
@@ -163,11 +169,17 @@ class Gateway:
         if late > LATE_S:  # stopped by a signal, or starved
             self._lifecycle.forgive(late)
         self._lifecycle.check()
+        self._end_expired(self._wall_clock())
         if self.certificates is not None and now >= self._reload_due:
             self._reload_due = now + self.config.tls.reload_check_s
             if self.certificates.changed():
                 self.reload()
             self._warn_of_revocations(self.certificates.crl_life_left())
+
+    def _end_expired(self, now: float) -> None:
+        """A certificate holds as long as it says, for connections that stand too."""
+        for link in [each for each in self.hub.links if now > each.principal.not_after + LEEWAY_S]:
+            self.hub.end(link, Code.CERTIFICATE_EXPIRED)
 
     def _warn_of_revocations(self, life_left: float | None) -> None:
         short = life_left is not None and life_left < CRL_ALARM
@@ -204,13 +216,12 @@ def _hub(config: Config, loop: asyncio.AbstractEventLoop, on_end: Callable[[Link
         Grant(subject, grant.verb, what) for grant in config.grants for subject, what in [grant.patterns()]
     ]
     admission = Admission(grants, config.limits)
-    numbers = _numbers()
     chance = random.random  # which instance gets a message is no secret
 
     def choose(n: int) -> int:
         return int(chance() * n)
 
-    router = Router(lambda: next(numbers), choose, admission.may_cross)
+    router = Router(_number, choose, admission.may_cross)
     outbox = config.outbox
     return Hub(
         router,
@@ -223,22 +234,19 @@ def _hub(config: Config, loop: asyncio.AbstractEventLoop, on_end: Callable[[Link
     )
 
 
-def _numbers() -> Iterator[int]:
-    """Handle numbers from a random start, so that they tell nothing; never 0."""
-    number = secrets.randbelow(2**32 - 1)
-    while True:
-        number = number % (2**32 - 1) + 1
-        yield number
+def _number() -> int:
+    """A number for a handle, never 0. Unpredictable, so that it does not tell how many others were made."""
+    return secrets.randbelow(2**32 - 1) + 1
 
 
-def _certificates(config: Config) -> Certificates:
+def _certificates(config: Config, wall_clock: Callable[[], float]) -> Certificates:
     tls = config.tls
     return Certificates(
         Path(tls.certificate),
         Path(tls.key),
         [Path(tls.ca)] if tls.ca else [],
         Path(tls.crl) if tls.crl else None,
-        clock=time.time,
+        clock=wall_clock,
         tenant_cas={organization: Path(file) for organization, file in tls.tenant_cas.items()},
         accept_any_name=tls.accept_any_name,
     )

@@ -53,6 +53,7 @@ class Code(enum.IntEnum):
     SLOW_CONSUMER = 523
     UNAUTHENTICATED = 530
     CERTIFICATE_REVOKED = 531
+    CERTIFICATE_EXPIRED = 532
     TOO_MANY_CONNECTIONS = 540
     OVERLOADED = 541
     INTERNAL = 550
@@ -199,6 +200,11 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.CERTIFICATE_REVOKED: Entry(
         _S, True, False, "UNAUTHENTICATED", 401, "the client certificate has been revoked", "issue a new one"
+    ),
+    Code.CERTIFICATE_EXPIRED: Entry(
+        _S, True, False, "UNAUTHENTICATED", 401,
+        "the client certificate has ended",
+        "renew it in time and connect again with the new one",
     ),
     Code.TOO_MANY_CONNECTIONS: Entry(
         _G, True, True, "RESOURCE_EXHAUSTED", 503,

@@ -123,6 +123,7 @@ _CLASSES: dict[Code, type[AgpError]] = {
     Code.FRAME_TOO_LARGE: MessageTooLarge,
     Code.UNAUTHENTICATED: Unauthorized,
     Code.CERTIFICATE_REVOKED: Unauthorized,
+    Code.CERTIFICATE_EXPIRED: Unauthorized,
 }
 
 

@@ -2,15 +2,19 @@
 
 import asyncio
 import signal
+import ssl
 import time
+from collections.abc import Callable
 
 import pytest
-from peer import Ended, Peer, Peers
+from peer import DEADLINE_S, Ended, Peer, Peers, code_in
 from process import World, gateway
 from witness import Witness
 
 from agpd.errors import Code
-from agpd.wire.frames import Kind
+from agpd.wire import frames
+from agpd.wire.frames import Frame, Kind
+from agpd.wire.framing import Reassembly, split
 
 CUT_S = 5.0
 
@@ -68,6 +72,52 @@ async def test_a_revoked_certificate_is_cut_and_kept_out_and_nobody_else_notices
         await bystander.ping()
         renewed = world.context(world.issue("acme/dev/*", "victim"))
         assert await let_in(peers, renewed)
+
+
+async def greet_slowly(
+    address: tuple[str, int], context: ssl.SSLContext, halfway: Callable[[], None]
+) -> Frame:
+    """The gateway's first frame to a client that does `halfway` before it shows its certificate."""
+    reader, writer = await asyncio.open_connection(*address)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+
+    async def until_done(step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                incoming.write(await asyncio.wait_for(reader.read(65536), DEADLINE_S))
+
+    await until_done(tls.do_handshake)  # its last flight, with the certificate, is still in `outgoing`
+    await asyncio.to_thread(halfway)
+    tls.write(frames.encode(Kind.HELLO, frames.Hello([1], "slow", 1)))
+    reassembly = Reassembly(4096)
+    while not (got := list(split(await until_done(lambda: tls.read(4096)), reassembly))):
+        pass
+    writer.transport.abort()
+    return got[0]
+
+
+async def test_a_handshake_that_a_revocation_overtakes_is_refused(tmp_path, world):
+    pair = world.issue("acme/dev/*", "victim")
+    bad = world.context(pair)
+    with gateway(tmp_path, world, tls={"reload_check_s": 3600}) as running:
+
+        def reload() -> None:
+            reloads = len(running.log.find("certificates reloaded"))
+            running.signal(signal.SIGHUP)
+            running.log.wait("certificates reloaded", count=reloads + 1)
+
+        def revoke() -> None:
+            world.authority.revoke(pair.serial, time.time())
+            reload()
+
+        assert (await greet_slowly(running.address, bad, reload)).kind == Kind.WELCOME  # control
+        frame = await greet_slowly(running.address, bad, revoke)
+        assert (frame.kind, code_in(frame)[0]) == (Kind.CLOSE, Code.CERTIFICATE_REVOKED)
+        running.stop()
 
 
 async def test_a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on(place, world):

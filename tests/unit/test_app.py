@@ -1,17 +1,20 @@
 """agpd/app.py: a configuration becomes a gateway that listens, reloads and stops."""
 
 import asyncio
+import itertools
 import logging
+import secrets
 import time
 
 import pytest
 from unit.transport.certificate_world import World
 
-from agpd.app import Gateway, memory_gateway
+from agpd.app import Gateway, _number, memory_gateway
 from agpd.config import Config, Grant, Limits, Listen, Tls
 from agpd.errors import Code
 from agpd.gateway.principal import Principal
-from agpd.names import parse_pattern
+from agpd.names import Name, parse_pattern
+from agpd.transport.identity import LEEWAY_S
 from agpd.wire import frames
 from agpd.wire.frames import Frame, Kind
 from agpd.wire.framing import Reassembly, split
@@ -98,8 +101,6 @@ async def test_grants_of_the_configuration_hold():
     grants = (Grant(subject="acme/*", verb="publish", object="beta/*"),)
     async with memory_gateway(Config(listen=PLAIN, grants=grants)) as gateway:
         acme, beta = parse_pattern("acme/a/b/c"), parse_pattern("beta/a/b")
-        from agpd.names import Name
-
         allowed = gateway.hub.admission.may_cross
         assert allowed("publish", Name(*acme.prefix), Name(*beta.prefix))
         assert not allowed("publish", Name("beta", "a", "b", "c"), Name("acme", "a", "b"))
@@ -158,6 +159,35 @@ async def test_changed_files_are_found_without_being_told(tmp_path):
     said = await client.expect(Kind.CLOSE)
     assert frames.decode(said.body, frames.Refusal).code == Code.CERTIFICATE_REVOKED
     await gateway.stop(drain_s=0)
+
+
+async def test_a_connection_ends_with_its_certificate(tmp_path):
+    world = World(tmp_path / "pki")
+    now = [time.time()]
+    gateway = Gateway(with_tls(world), wall_clock=lambda: now[0])
+    gateway.start()
+    _, client = await asyncio.get_running_loop().create_connection(
+        Client, *gateway.address, ssl=world.client(world.agent), server_hostname="localhost"
+    )
+    client.transport.write(HELLO)
+    await client.expect(Kind.WELCOME)
+    (link,) = gateway.hub.links
+    gateway._end_expired(link.principal.not_after + LEEWAY_S)  # control: it has not ended yet
+    assert link in gateway.hub.links
+    now[0] = link.principal.not_after + LEEWAY_S + 1
+    said = await client.expect(Kind.CLOSE)
+    assert frames.decode(said.body, frames.Refusal).code == Code.CERTIFICATE_EXPIRED
+    assert gateway.hub.ended == {Code.CERTIFICATE_EXPIRED: 1}
+    await gateway.stop(drain_s=0)
+
+
+def test_the_gap_between_two_handle_numbers_says_nothing(monkeypatch):
+    got = [_number() for _ in range(100)]
+    assert len({b - a for a, b in itertools.pairwise(got)}) > 90  # consecutive numbers have one gap
+    monkeypatch.setattr(secrets, "randbelow", lambda n: 0)
+    assert _number() == 1
+    monkeypatch.setattr(secrets, "randbelow", lambda n: n - 1)
+    assert _number() == 2**32 - 1
 
 
 async def test_plaintext_has_nothing_to_reload():

@@ -24,6 +24,7 @@ def test_every_code_keeps_its_number_and_its_remedy(code: Code) -> None:
         (Code.TAKEN_OVER, errors.NameTaken),
         (Code.TOO_MANY_ROUTES, errors.LimitReached),
         (Code.CERTIFICATE_REVOKED, errors.Unauthorized),
+        (Code.CERTIFICATE_EXPIRED, errors.Unauthorized),
         (Code.UNKNOWN_HANDLE, AgpError),
     ],
 )
