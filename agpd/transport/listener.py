@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import uvloop
 
+from agpd.telemetry.logs import event
 from agpd.transport.bucket import Bucket
 from agpd.transport.sockets import FAILURES, failure_of, source_of
 from agpd.transport.tls import Certificates
@@ -50,8 +51,9 @@ class Listener:
     peer. `certificates` None means plaintext: no handshake, none of its caps. `accepting` is asked for every
     socket; `on_refused` is told the reason (of `REFUSALS`) for each socket closed before its handshake.
     Counters: `accepted` (given to a handshake, or to the protocol in plaintext), `refused`, `handshake_failed`
-    (by `FAILURES`). A failed handshake is logged as a warning, at most one per `FAILURE_LOG_INTERVAL_S`, with the
-    number of those that were left out. Nagle's algorithm is off, which both event loops see to.
+    (by `FAILURES`); `close` logs them. A failed handshake is a warning in the log, at most one per
+    `FAILURE_LOG_INTERVAL_S` with the number of those left out, which stand there at level debug. Nagle's algorithm is
+    off, which both event loops see to.
     """
 
     def __init__(
@@ -104,6 +106,13 @@ class Listener:
         """Stop accepting; close the listening socket and what is not past its handshake. Idempotent."""
         if self._loop is not None and self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
+            failed = {
+                f"handshake_failed_{reason}": count
+                for reason, count in self.handshake_failed.items()
+                if count
+            }
+            refused = {f"refused_{reason}": count for reason, count in self.refused.items() if count}
+            event(_log, logging.INFO, "no longer listening", accepted=self.accepted, **refused, **failed)
         self._sock.close()
         for timer in (self._bucket_timer, self._pause_timer):
             if timer is not None:
@@ -256,15 +265,17 @@ class Listener:
             raise
 
     def _note_failure(self, peer: str, error: OSError) -> None:
-        """Count it; log it unless one was logged just now: whoever connects must not be able to fill a disk."""
+        """Count it and warn, unless it was done just now: whoever connects must not be able to fill a disk."""
         reason = failure_of(error)
         self.handshake_failed[reason] += 1
+        text = "the TLS handshake with %s failed: %s (%s)%s"
         now = self._clock()
         if now - self._failure_logged_at < FAILURE_LOG_INTERVAL_S:
             self._failures_unlogged += 1
+            _log.debug(text, peer, reason, error, "")
             return
-        more = f"; {self._failures_unlogged} more since the last such line" if self._failures_unlogged else ""
-        _log.warning("the TLS handshake with %s failed: %s (%s)%s", peer, reason, error, more)
+        more = f"; {self._failures_unlogged} more since the last warning" if self._failures_unlogged else ""
+        _log.warning(text, peer, reason, error, more)
         self._failure_logged_at, self._failures_unlogged = now, 0
 
     def _begun(self, task: asyncio.Task[None], arrival: _Arrival) -> None:

@@ -216,6 +216,7 @@ async def test_bytes_that_are_not_tls_and_peers_that_leave(world):
 @on_uvloop
 async def test_failed_handshakes_are_logged_once_a_second_with_the_number_of_those_left_out(world, caplog):
     now = [0.0]
+    caplog.set_level("DEBUG", module.__name__)
 
     async def fail(gate):
         before = gate.listener.handshake_failed["no_certificate"]
@@ -223,7 +224,7 @@ async def test_failed_handshakes_are_logged_once_a_second_with_the_number_of_tho
         await until(lambda: gate.listener.handshake_failed["no_certificate"] == before + 1)
 
     def lines():
-        return [one.getMessage() for one in caplog.records if one.name == module.__name__]
+        return [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
 
     async with Gate(world, clock=lambda: now[0]) as gate:
         for at_s in (0.0, 0.5, 0.999):
@@ -235,11 +236,14 @@ async def test_failed_handshakes_are_logged_once_a_second_with_the_number_of_tho
         assert "more" not in first
         now[0] = 1.0
         await fail(gate)
-        assert lines()[1].endswith("; 2 more since the last such line")
+        assert lines()[1].endswith("; 2 more since the last warning")
         now[0] = 2.0
         await fail(gate)
         assert "more" not in lines()[2]
-    assert {one.levelname for one in caplog.records if one.name == module.__name__} == {"WARNING"}
+    # A log at level debug leaves none out, and the end has the sums.
+    assert sum("failed: no_certificate" in one.getMessage() for one in caplog.records) == 5
+    assert caplog.records[-1].getMessage() == "no longer listening"
+    assert caplog.records[-1].fields == {"accepted": 5, "handshake_failed_no_certificate": 5}
 
 
 @on_uvloop
