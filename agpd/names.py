@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from agpd.errors import Code, Refused
 
-SEGMENT_LIMIT = 63
 NAME_LIMIT = 255
 
 _SEGMENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z", re.ASCII)
@@ -56,10 +55,6 @@ class Pattern(NamedTuple):
     def matches(self, name: Name) -> bool:
         """Does the pattern hold this name?"""
         return name[: len(self.prefix)] == self.prefix
-
-    def covers(self, other: "Pattern") -> bool:
-        """Does the pattern hold every name that the other one holds?"""
-        return other.prefix[: len(self.prefix)] == self.prefix
 
 
 def _segments(text: str, what: str) -> list[str]:

@@ -7,7 +7,7 @@ so that a refusal tells nothing about what exists there.
 Entries live by reference: `pin` what is held, `unpin` it when done, and fetch with `take_dead` what has died.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from agpd.errors import Code, Refused
@@ -23,10 +23,11 @@ MayCross = Callable[[str, Name, Name], bool]
 
 
 class Registration(NamedTuple):
-    """A new agent, the one that lost its name to it, and whom to tell."""
+    """A new agent, the one that lost its name to it, the one that lost an address to it, and whom to tell."""
 
     agent: Agent
     displaced: Agent | None
+    evicted: Agent | None
     presence: list[Presence]
 
 
@@ -72,22 +73,27 @@ class Router:
         """Put an agent on an attached link and under its own type.
 
         A name that another agent has is `NAME_TAKEN`, unless `takeover`: then that agent is removed with all
-        it held and returned. An address that a *differently named* agent holds by a subscription is never
-        taken over.
+        it held and returned. Only who may speak as a name can register it, but anybody may subscribe to its
+        type: a *differently named* agent that holds the address by a subscription is evicted from it.
         """
         if not name.is_instance:
             raise Refused(Code.INVALID_NAME, f"{name} names a type; an agent has 4 segments")
         entry = self._subscriptions.instance(name)
-        displaced = entry.agent
-        if displaced is not None and not (takeover and displaced.name == name):
+        displaced = self.agent(name)
+        if displaced is not None and not takeover:
             raise Refused(Code.NAME_TAKEN, str(name))
+        evicted = entry.agent if displaced is None else None
         entry.pins += 1  # the entry outlives the change of hands
-        presence = self.unregister(displaced) if displaced is not None else []
+        presence: list[Presence] = []
+        if displaced is not None:
+            presence = self.unregister(displaced)
+        elif evicted is not None:
+            presence = self.unsubscribe(evicted, name.type_name)
         entry.pins -= 1
         agent = Agent(name, link, entry)
         self._connections.add(agent)
         presence += self._join(agent, entry)
-        return Registration(agent, displaced, presence)
+        return Registration(agent, displaced, evicted, presence)
 
     def unregister(self, agent: Agent) -> list[Presence]:
         """Remove an agent with its addresses, watches, observations and the routes that go through it."""
@@ -107,10 +113,6 @@ class Router:
     def agent(self, name: Name) -> Agent | None:
         """The agent of exactly this name, if it is here."""
         return self._connections.agents.get(name)
-
-    def agents_of(self, link: Link) -> Iterable[Agent]:
-        """The agents on an attached link, as they are now."""
-        return tuple(self._connections.links[link].agents.values())
 
     def counts(self, link: Link) -> Counts:
         """What an attached link holds, for limits. O(1)."""
@@ -204,6 +206,12 @@ class Router:
             raise Refused(Code.NO_ROUTE, f"the agent that {pattern} should go through is not here")
         tenant = self._subscriptions.tenant(organization)
         routes.put(routes.Route(tenant, pattern, via, self._held(agent)))
+
+    def has_route(self, agent: Agent, pattern: Pattern) -> bool:
+        """Is the route of this pattern one that the link of `agent` has set?"""
+        tenant = self._subscriptions.tenants[agent.name.organization]
+        route = tenant.routes.get(pattern.prefix)
+        return route is not None and route.owner is self._held(agent)
 
     def remove_route(self, agent: Agent, pattern: Pattern) -> None:
         """Undo `set_route`, whichever agent of the tenant did it."""

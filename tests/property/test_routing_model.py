@@ -190,12 +190,20 @@ class RoutingMachine(RuleBasedStateMachine):
 
     def new_agent(self, pipe: Pipe, name: Name, takeover: bool) -> None:
         holder = self.holder(name)
-        if holder is not None and not (takeover and holder.name == name):
+        losers: tuple[Agent | None, Agent | None] = (None, None)
+        expected: list[Presence] = []
+        if holder is not None and holder.name != name:  # by a subscription
+            expected = self.told(holder, name.type_name, False)
+            self.subscriptions.remove((holder, name.type_name))
+            losers = (None, holder)
+        elif holder is not None and not takeover:
             self.refused(Code.NAME_TAKEN, self.router.register, pipe, name, takeover)
             return
-        expected = self.forget(holder) if holder is not None else []
-        agent, displaced, presence = self.router.register(pipe, name, takeover)
-        assert displaced is holder
+        elif holder is not None:
+            expected = self.forget(holder)
+            losers = (holder, None)
+        agent, *lost, presence = self.router.register(pipe, name, takeover)
+        assert tuple(lost) == losers
         assert same(presence, expected + self.told(agent, name.type_name, True))
         self.agents.append(agent)
         self.subscriptions.append((agent, name.type_name))
@@ -442,7 +450,8 @@ class RoutingMachine(RuleBasedStateMachine):
     def limits_are_counted(self) -> None:
         for pipe in self.pipes:
             own = [agent for agent in self.agents if agent.link is pipe]
-            assert sorted(a.name for a in self.router.agents_of(pipe)) == sorted(a.name for a in own)
+            there = [agent for agent in own if self.router.agent(agent.name) is agent]
+            assert len(there) == len(own)
             here = [a.link for a, _ in self.subscriptions + self.observations].count(pipe)
             assert self.router.counts(pipe) == (
                 len(own),

@@ -181,12 +181,8 @@ async def test_cancelling_any_call_at_any_await_leaves_the_connection_usable(pla
         if verb == "create_agent":
             await near._uplink.connection.barrier()  # type: ignore[union-attr]
             assert plain.server is not None
-            known = {
-                agent.name
-                for link in plain.server.hub.links
-                for agent in plain.server.hub.router.agents_of(link)
-            }
-            assert {str(name) for name in known} == set(near._uplink.agents)
+            known = [agent for link in plain.server.hub.links for agent in link.sources.values()]
+            assert {str(agent.name) for agent in known} == set(near._uplink.agents)
 
 
 def _act(near: agp.Gateway, writer: agp.Agent, verb: str, step: int) -> Any:

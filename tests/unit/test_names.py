@@ -50,9 +50,6 @@ def test_patterns_print_parse_and_match(name, length):
     pattern = Pattern(tuple(part for part in name if part)[:length])
     assert parse_pattern(str(pattern)) == pattern
     assert pattern.matches(name)
-    assert Pattern(()).covers(pattern)
-    assert pattern.covers(Pattern((*pattern.prefix, "x")))
-    assert not Pattern((*pattern.prefix, "x")).covers(pattern)
 
 
 @pytest.mark.parametrize("bad", BAD_SEGMENTS)

@@ -70,7 +70,7 @@ def test_a_registered_agent_is_reached_by_instance_and_by_type(world: World) -> 
     assert world.send(sender, "acme/docs/writer", 0) == ([Hop(writer.link, None)], 1)
     assert world.send(sender, "acme/docs/writer", 1) == ([Hop(writer.link, writer.entry)], 1)
     assert world.router.agent(writer.name) is writer
-    assert list(world.router.agents_of(writer.link)) == [writer]
+    assert world.router.counts(writer.link).agents == 1
     assert world.router.entries[writer.entry.number] is writer.entry
 
 
@@ -97,11 +97,11 @@ def test_a_takeover_removes_the_old_agent_with_all_it_held(world: World, same_li
     world.router.watch(watcher, old.name.type_name)
     pinned = world.router.pin(watcher, old.name)
 
-    new, displaced, presence = world.router.register(
+    new, displaced, evicted, presence = world.router.register(
         old.link if same_link else world.link(), old.name, takeover=True
     )
 
-    assert displaced is old
+    assert (displaced, evicted) == (old, None)
     assert not old.registered
     assert presence == [
         Presence(watcher.link, watcher, old.name, False),
@@ -117,11 +117,46 @@ def test_a_takeover_of_a_free_name_displaces_nobody(world: World) -> None:
     assert world.router.register(world.link(), parse("acme/docs/writer/u1"), True).displaced is None
 
 
-def test_a_subscription_of_another_name_is_not_taken_over(world: World) -> None:
-    holder = world.agent("acme/docs/writer/u1")
-    world.router.subscribe(holder, TOPIC)
-    assert refusal(world.router.register, world.link(), TOPIC.at("u1"), True)[0] == Code.NAME_TAKEN
-    assert holder.registered
+@pytest.mark.parametrize("takeover", [True, False])
+def test_an_address_held_by_a_subscription_goes_to_the_agent_of_that_name(
+    world: World, takeover: bool
+) -> None:
+    squatter, watcher = world.agent("acme/docs/writer/u1"), world.agent("acme/docs/user/u2")
+    world.router.subscribe(squatter, TOPIC)
+    world.router.watch(watcher, TOPIC)
+    pinned = world.router.pin(watcher, TOPIC.at("u1"))
+    assert world.router.decide(watcher, pinned, 0) == ([Hop(squatter.link, None)], 1)
+
+    owner, displaced, evicted, presence = world.router.register(world.link(), TOPIC.at("u1"), takeover)
+
+    assert (displaced, evicted) == (None, squatter)
+    assert presence == [
+        Presence(watcher.link, watcher, owner.name, False),
+        Presence(watcher.link, watcher, owner.name, True),
+    ]
+    assert owner.entry is pinned
+    assert world.router.decide(watcher, pinned, 0) == ([Hop(owner.link, None)], 1)
+    assert world.send(watcher, str(TOPIC)) == ([Hop(owner.link, None)], 1)
+    assert squatter.registered
+    assert world.send(watcher, str(squatter.name)) == ([Hop(squatter.link, None)], 1)
+    assert world.router.counts(squatter.link) == (1, 0, 0, 0)
+    assert refusal(world.router.subscribe, squatter, TOPIC)[0] == Code.NAME_TAKEN
+    world.router.unpin(pinned)
+    world.router.detach(squatter.link)
+    assert owner.registered
+
+
+def test_a_link_has_the_routes_that_it_set(world: World) -> None:
+    setter, other = world.agent("acme/docs/writer/u1"), world.agent("acme/docs/writer/u2")
+    foreign = world.agent("globex/docs/writer/u1")
+    world.router.set_route(setter, DOCS, setter)
+    assert world.router.has_route(setter, DOCS)
+    assert not world.router.has_route(setter, parse_pattern("acme/*"))
+    assert not world.router.has_route(other, DOCS)
+    assert not world.router.has_route(foreign, DOCS)
+    world.router.set_route(other, DOCS, other)
+    assert world.router.has_route(other, DOCS)
+    assert not world.router.has_route(setter, DOCS)
 
 
 def test_detaching_leaves_nothing(world: World) -> None:
