@@ -34,7 +34,7 @@ contracts: setup ## the import contracts between the parts
 	$(BIN)/lint-imports
 
 docs: setup ## build the documentation, warnings are errors
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check: lint types contracts docs test ## everything CI runs
 
