@@ -53,9 +53,11 @@ def register(hub: Hub, frame: Frame, link: Link) -> None:
     name = names.parse_instance(_name(frame))
     hub.admission.check_register(link, name)
     registration = hub.router.register(link, name, _may_take_over(hub, link, name))
-    agent, displaced = registration.agent, registration.displaced
-    if displaced is not None:
-        _displace(displaced, frame)
+    agent = registration.agent
+    if registration.displaced is not None:
+        _displace(registration.displaced, frame)
+    if registration.evicted is not None:
+        _evict(hub, registration.evicted, agent)
     number = agent.entry.number
     link.sources[number] = agent
     link.former_sources.discard(number)
@@ -81,6 +83,15 @@ def _displace(agent: Agent, frame: Frame) -> None:
     _gone(link, agent.entry.number)
     body = frames.Refusal(Code.TAKEN_OVER)
     link.send(frames.encode(Kind.ENDED, body, destination=agent.entry.number))
+
+
+def _evict(hub: Hub, loser: Agent, owner: Agent) -> None:
+    """The address that `loser` held by a subscription has its owner now."""
+    link: Link = loser.link  # type: ignore[assignment]
+    hub.announce(link, owner.entry)
+    refusal = frames.Refusal(Code.TAKEN_OVER, str(owner.name), count=0)
+    here, there = loser.entry.number, owner.entry.number
+    link.send(frames.encode(Kind.REFUSED, refusal, destination=here, source=there))
 
 
 def unregister(hub: Hub, frame: Frame, link: Link) -> None:
@@ -172,8 +183,9 @@ def set_route(hub: Hub, frame: Frame, link: Link) -> None:
     if carrier is not None and carrier.link is not link:
         # Nobody is made to carry what it did not ask for.
         carrier = None
-    limit = hub.admission.limits.routes_per_connection
-    hub.admission.check_room(hub.router.counts(link).routes, limit, Code.TOO_MANY_ROUTES)
+    if not hub.router.has_route(agent, pattern):
+        limit = hub.admission.limits.routes_per_connection
+        hub.admission.check_room(hub.router.counts(link).routes, limit, Code.TOO_MANY_ROUTES)
     hub.router.set_route(agent, pattern, carrier)
     _ok(link, frame)
 

@@ -285,6 +285,30 @@ def test_subscribing_shows_as_presence_of_the_topic():
     assert presence(watcher.expect(Kind.PRESENCE)) == (f"{TOPIC}/1", False)
 
 
+def test_the_agent_of_a_name_gets_its_address_from_one_that_is_subscribed_there():
+    world = World()
+    squatter, sender = world.agent(f"{WRITER}/1"), world.agent("acme/dev/boss/2")
+    squatter.subscribe("acme/dev/editor")
+    sender.watch("acme/dev/editor")
+    sender.publish("acme/dev/editor/1", b"before")
+    squatter.expect_delivery(b"before", to="acme/dev/editor/1")
+    editor = world.agent("acme/dev/editor/1")
+    lost = squatter.expect(Kind.REFUSED, destination=squatter.handle, source=editor.handle, id=0)
+    said = frames.decode(lost.body, frames.Refusal)
+    assert (said.code, said.detail, said.count) == (Code.TAKEN_OVER, editor.name, 0)
+    assert squatter.peer.names[editor.handle] == editor.name
+    assert presence(sender.expect(Kind.PRESENCE)) == (editor.name, False)
+    assert presence(sender.expect(Kind.PRESENCE)) == (editor.name, True)
+    for fanout in (1, 0):
+        sender.publish("acme/dev/editor", fanout=fanout)
+    sender.publish("acme/dev/editor/1")
+    squatter.publish("acme/dev/editor/1")
+    sender.publish(squatter.name)
+    assert got([squatter, editor]) == [1, 4]
+    squatter.peer.inbox.clear()
+    assert refused(squatter.subscribe, "acme/dev/editor") is Code.NAME_TAKEN
+
+
 # -- handles ---------------------------------------------------------------------------------------------
 
 
@@ -386,6 +410,10 @@ def test_every_limit_has_its_code():
     assert refused(agent.watch, "acme/dev/b") is Code.TOO_MANY_WATCHES
     agent.set_route("acme/a/*", agent.name)
     assert refused(agent.set_route, "acme/b/*", agent.name) is Code.TOO_MANY_ROUTES
+    agent.set_route("acme/a/*", second.name)  # another one for the same pattern is no other
+    other = world.agent(f"{WRITER}/4")
+    other.set_route("acme/c/*", other.name)
+    assert refused(agent.set_route, "acme/c/*", agent.name) is Code.TOO_MANY_ROUTES  # it would be one more
     agent.publish("acme/dev/absent")
     agent.peer.inbox.clear()
     second.publish(agent.open("acme/dev/absent"))
