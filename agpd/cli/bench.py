@@ -17,6 +17,7 @@ import uvloop
 from agpd.cli.load import raw, raw_requests, sdk
 from agpd.cli.load.measure import Answered, Result
 from agpd.cli.load.plan import Pattern
+from agpd.errors import Code
 from agpd.names import parse_type
 from agpd_client.errors import AgpError
 from agpd_client.gateway import Gateway, connect
@@ -24,6 +25,7 @@ from agpd_client.transports.address import DEFAULT_URL, parse_url
 from agpd_client.transports.carrier import Carrier
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+SLOWER = "raise outbox limits, or send more slowly"
 
 
 class Target:
@@ -53,19 +55,26 @@ class Target:
         except* (AgpError, TimeoutError) as group:
             raise _Failure(str(_first(group))) from None
 
-    def show(self, result: Result, lost: int) -> None:
-        """Print the result; a loss is an error."""
+    def show(self, result: Result, lost: int, way_out: str = SLOWER) -> None:
+        """Print the result; a loss is an error, whose text ends with the way out."""
         if self.as_json:
             click.echo(msgspec.json.encode(result).decode())
         else:
             for name, value in msgspec.to_builtins(result).items():
                 click.echo(f"{name:<22} {_text(value)}")
         if lost:
-            raise _Failure(f"{lost} messages were lost: raise outbox limits, or send more slowly")
+            raise _Failure(f"{lost} messages were lost: {way_out}")
 
 
 class _Failure(click.ClickException):
     exit_code = 2
+
+
+def _way_out(refused_as: str, name: str) -> str:
+    """What a sender does whose messages were refused with this code."""
+    if refused_as == Code.NO_ROUTE.name:
+        return f"nobody is subscribed to {name}: start `agpctl bench sub {name}` first"
+    return f"{refused_as}: {SLOWER}" if refused_as == Code.RECEIVER_FULL.name else refused_as
 
 
 def _first(error: BaseException) -> BaseException:
@@ -175,7 +184,7 @@ def pub(
         result = target.run(raw.publish(target.carrier(), name, sender, **options))
     else:
         result = target.run(sdk.publish(target.gateway, name, sender, **options))
-    target.show(result, result.refused)
+    target.show(result, result.refused, _way_out(result.refused_as, name))
 
 
 @bench.command()

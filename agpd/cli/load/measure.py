@@ -7,13 +7,17 @@ import msgspec
 
 
 class Published(msgspec.Struct, kw_only=True):
-    """Of a sender, until the gateway has read everything. `refused` counts messages that the gateway sent back."""
+    """Of a sender, until the gateway has read everything.
+
+    `refused` counts messages that the gateway sent back, `refused_as` is the code of most of them, empty if none.
+    """
 
     pattern: str
     size_bytes: int
     connections: int
     messages: int
     refused: int
+    refused_as: str
     seconds: float
     messages_per_s: float
     gateway_cpu_s: float | None

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
@@ -24,12 +25,12 @@ Sink = Callable[[bytes], None]
 class Peer(asyncio.Protocol):
     """One connection. Frames are decoded until `sink` is set; from then on it gets the bytes as they come.
 
-    `refused` counts the messages that the gateway sent back.
+    `refused` counts the messages that the gateway sent back, by code.
     """
 
     def __init__(self) -> None:
         self.sink: Sink | None = None
-        self.refused = 0
+        self.refused: Counter[Code] = Counter()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.writable = asyncio.Event()
         self.writable.set()
@@ -65,7 +66,8 @@ class Peer(asyncio.Protocol):
             body = frames.decode(frame.body, frames.Refusal)
             self._fail(ending(code_of(body.code), body.detail))
         elif frame.kind == Kind.REFUSED and frame.id not in self._calls:
-            self.refused += frames.decode(frame.body, frames.Refusal).count
+            body = frames.decode(frame.body, frames.Refusal)
+            self.refused[code_of(body.code)] += body.count
         elif (call := self._calls.pop(frame.id, None)) is not None:
             self._settle(call, frame)
 

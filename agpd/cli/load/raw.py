@@ -1,6 +1,7 @@
 """Senders and receivers that speak frames themselves: the least work outside the gateway."""
 
 import asyncio
+import collections
 import random
 import secrets
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from agpd.cli.load.measure import Published, Received, Stopwatch
 from agpd.cli.load.peer import Peer, connect
 from agpd.cli.load.plan import Blobs, Pattern, instances, parts
 from agpd.cli.load.tally import Counter, Tally
+from agpd.errors import Code
 from agpd.wire import frames
 from agpd.wire.frames import Kind
 from agpd_client.transports.carrier import Carrier
@@ -44,7 +46,8 @@ async def publish(
         for peer, plan, share in zip(peers, plans, shares, strict=True):
             group.create_task(_pour(peer, plan, share))
     watch.lap()
-    result = published(pattern, size, connections, messages, sum(peer.refused for peer in peers), watch)
+    refused = sum((peer.refused for peer in peers), collections.Counter[Code]())
+    result = published(pattern, size, connections, messages, refused, watch)
     await asyncio.gather(*(peer.close() for peer in peers))
     return result
 
@@ -61,7 +64,12 @@ async def _pour(peer: Peer, plan: Blobs, count: int) -> None:
 
 
 def published(
-    pattern: Pattern, size: int, connections: int, messages: int, refused: int, watch: Stopwatch
+    pattern: Pattern,
+    size: int,
+    connections: int,
+    messages: int,
+    refused: collections.Counter[Code],
+    watch: Stopwatch,
 ) -> Published:
     """The result of a sender whose watch has been stopped."""
     return Published(
@@ -69,7 +77,8 @@ def published(
         size_bytes=size,
         connections=connections,
         messages=messages,
-        refused=refused,
+        refused=refused.total(),
+        refused_as=max(refused, key=lambda code: refused[code]).name if refused else "",
         seconds=watch.seconds,
         messages_per_s=watch.per_s(messages),
         gateway_cpu_s=watch.cpu_s,

@@ -5,14 +5,16 @@ import contextlib
 import itertools
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 
 from agpd.cli.load.measure import Answered, Published, Received, Stopwatch, answered
 from agpd.cli.load.plan import FRAMES_MINIMUM, Pattern, instances, parts
 from agpd.cli.load.raw import published
 from agpd.cli.load.tally import Tally
+from agpd.errors import Code
 from agpd_client.agent import Agent
+from agpd_client.events import Refused
 from agpd_client.gateway import Gateway
 
 Connect = Callable[[], Gateway]
@@ -45,13 +47,21 @@ async def publish(
     chosen = [chance.choice(names) for _ in range(FRAMES_MINIMUM)]
     async with _gateways(connect, connections) as gateways:
         agents = [await gateway.create_agent(source) for gateway in gateways]
+        refused: Counter[Code] = Counter()
+        noting = [asyncio.create_task(_note_refusals(gateway, refused)) for gateway in gateways]
         watch = Stopwatch(gateway_pid)
         async with asyncio.TaskGroup() as group:
             for gateway, agent, share in zip(gateways, agents, parts(messages, connections), strict=True):
                 group.create_task(_pour(gateway, agent, chosen, b"x" * size, share, pattern.fanout))
         watch.lap()
-        refused = sum(gateway.statistics.refused for gateway in gateways)
+    await asyncio.gather(*noting)  # events end with their gateway
     return published(pattern, size, connections, messages, refused, watch)
+
+
+async def _note_refusals(gateway: Gateway, refused: Counter[Code]) -> None:
+    async for event in gateway.events():
+        if isinstance(event, Refused):
+            refused[event.code] += event.count
 
 
 async def _pour(

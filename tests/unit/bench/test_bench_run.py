@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agpd.cli.bench import _way_out
 from agpd.cli.load.measure import Answered, Published, Received
 from bench.load.cases import Case
 from bench.load.run import NAME, RunFailed, Running, gateway, run
@@ -52,8 +53,16 @@ def bench(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
 def test_control_messages_that_nobody_takes_fail_the_run(running: Running, raw: list[str]) -> None:
     done = bench(["pub", NAME, *running.options, *raw, "--json", "--pattern", "anycast", "--count", "10"])
     assert done.returncode == 2
-    assert json.loads(done.stdout)["refused"] == 10
-    assert done.stderr.startswith("Error: 10 messages were lost")
+    result = json.loads(done.stdout)
+    assert (result["refused"], result["refused_as"]) == (10, "NO_ROUTE")
+    assert done.stderr == (
+        f"Error: 10 messages were lost: nobody is subscribed to {NAME}: start `agpctl bench sub {NAME}` first\n"
+    )
+
+
+def test_the_way_out_goes_by_the_code() -> None:
+    assert _way_out("RECEIVER_FULL", NAME) == "RECEIVER_FULL: raise outbox limits, or send more slowly"
+    assert _way_out("NOT_PERMITTED", NAME) == "NOT_PERMITTED"
 
 
 def test_control_a_run_with_a_failing_side_fails(running: Running) -> None:
