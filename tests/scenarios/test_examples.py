@@ -37,4 +37,4 @@ def test_example(name: str, where: dict[str, str]) -> None:
 def test_control_without_a_gateway_it_says_what_to_do(tmp_path: Path) -> None:
     done = run("examples/first_message.py", env=environment(tmp_path, AGP_URL="agp+tcp://127.0.0.1:9"))
     assert done.returncode == 1
-    assert "no gateway at 127.0.0.1:9: start one with `agpd dev`" in done.stderr
+    assert "no gateway at 127.0.0.1:9: start one with `agpd dev`, or mend the address" in done.stderr

@@ -252,7 +252,9 @@ async def test_nobody_listens() -> None:
     gateway = Plain()
     await gateway.start()
     await gateway.kill()
-    with pytest.raises(agp.ConnectError, match=r"no gateway at 127\.0\.0\.1:\d+: start one with `agpd dev`"):
+    with pytest.raises(
+        agp.ConnectError, match=r"no gateway at 127\.0\.0\.1:\d+: start one with `agpd dev`, or mend"
+    ):
         await gateway.connect().open()
 
 
@@ -280,7 +282,7 @@ async def test_tls_both_ways(tmp_path: Path) -> None:
         async with agp.connect(url, **mine) as gateway:
             agent = await gateway.create_agent(WRITER)
             assert await agent.publish(agent.name, "x" * 1000) is None
-        with pytest.raises(agp.Unauthorized, match=r"is not accepted.*other/ca\.pem"):
+        with pytest.raises(agp.Unauthorized, match=r"is not accepted.*other/ca\.pem.*pass ca= / --ca"):
             await agp.connect(url, **{**mine, "ca": other / "ca.pem"}).open()
         # The refusal may be lost: the gateway's end comes as a reset where our hello was still unread.
         with pytest.raises((agp.Unauthorized, agp.ConnectError), match=r"other/agent\.pem"):

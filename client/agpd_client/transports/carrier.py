@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from agpd_client.errors import ConnectError
 from agpd_client.transports import local, tls
-from agpd_client.transports.address import Address
+from agpd_client.transports.address import DEFAULT_URL, Address, parse_url
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.Protocol)
 _warned: set[Address] = set()
@@ -92,10 +92,14 @@ def _warn(address: Address) -> None:
         )
 
 
+def _way_out(address: Address) -> str:
+    if not address.is_loopback:
+        return "is it running, and is the port right?"
+    mend = "" if address == parse_url(DEFAULT_URL) else ", or mend the address"
+    return f"start one with `agpd dev`{mend}"
+
+
 def _unreachable(address: Address, error: OSError) -> ConnectError:
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
-        where = (
-            "start one with `agpd dev`" if address.is_loopback else "is it running, and is the port right?"
-        )
-        return ConnectError(f"no gateway at {address}: {where}")
+        return ConnectError(f"no gateway at {address}: {_way_out(address)}")
     return ConnectError(f"no connection to {address}: {error.strerror or error}")

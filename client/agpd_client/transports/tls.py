@@ -88,7 +88,8 @@ def explain(error: ssl.SSLError, address: Address, files: Credentials | None) ->
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unauthorized(
             f"the certificate of the gateway at {address} is not accepted: {error.verify_message} "
-            f"(checked with the authorities in {files.ca if files else '?'})"
+            f"(checked with the authorities in {files.ca if files else '?'}); "
+            "pass ca= / --ca with the gateway's authority"
         )
     used = f"; we showed {files.certificate}, checked with {files.ca}" if files else ""
     return Unauthorized(f"TLS with the gateway at {address} failed: {_reason(error)}{used}")
