@@ -13,6 +13,7 @@ import agpd_client as agp
 from agpd import names
 from agpd.cli import show
 from agpd.cli.lazy import Failure
+from agpd.errors import Refused
 from agpd.wire.frames import FANOUT_LIMIT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -189,7 +190,12 @@ def own_name(allowed: str, about: str) -> str:
 
 @asynccontextmanager
 async def _agent(how: dict[str, Any], about: str, *, stay: bool = False) -> AsyncIterator[agp.Agent]:
-    """An agent on a new connection. `stay`: connect again when the connection is lost, and say so."""
+    """An agent on a new connection, in order to do something with `about`, a name or `org/ns/*`.
+
+    `stay`: connect again when the connection is lost, and say so. Raises `Refused` for a name against the grammar.
+    """
+    # Before our own name is made of it: the error is to speak of what the user wrote.
+    names.parse_pattern(about) if about.endswith("/*") else names.parse(about)
     name = how.pop("name")
     async with agp.connect(**how, name="agpctl", reconnect=stay) as gateway:
         news = asyncio.create_task(_tell(gateway))
@@ -228,5 +234,5 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         agp.run(main)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except (agp.AgpError, ValueError) as error:
+    except (agp.AgpError, Refused, ValueError) as error:
         raise Failure(str(error)) from error

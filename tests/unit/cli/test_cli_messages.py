@@ -142,7 +142,9 @@ async def test_request(where: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     [
         (["pub", "acme/a/nobody", "x"], "NO_ROUTE: nobody is subscribed to the destination"),
         (["request", "acme/a/nobody", "x", "--timeout", "3"], "NO_ROUTE"),
-        (["pub", "acme/a", "x"], "INVALID_NAME"),
+        (["pub", "acme/a", "x"], "('acme/a' has 2 segments, not 3 or 4)"),
+        (["pub", "acme/Demo/x", "hi"], "(segment 'Demo' of 'acme/Demo/x')"),
+        (["sub", "acme/Demo/*"], "(segment 'Demo' of 'acme/Demo/*')"),
         (["pub", "acme/a/b", "x", "--url", "http://x"], "write agp://host:port"),
         (["pub", "acme/a/b", "x", "--url", "agp+tcp://127.0.0.1:9"], "start one with `agpd dev`"),
         (["pub", "acme/a/b", "{", "--content-type", "json"], "DATA is not JSON"),
