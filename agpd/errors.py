@@ -94,8 +94,8 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.TAKEN_OVER: Entry(
         _N, False, False, "ABORTED", 409,
-        "a newer connection of the same key took this agent over",
-        "nothing: the agent lives on in the newer connection",
+        "a connection with a better right to the name took it over",
+        "nothing: whoever sends to the name reaches that connection",
     ),
     Code.UNKNOWN_HANDLE: Entry(
         _S, False, True, "NOT_FOUND", 404,

@@ -15,6 +15,7 @@ from agpd_client.connection import Connection
 from agpd_client.delivery import Delivery
 from agpd_client.dial import Dialer, Options
 from agpd_client.errors import AgpError, Closed, Timeout, is_permanent
+from agpd_client.errors import refusal as refused_with
 from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
 from agpd_client.inbox import Feed, Valve
 from agpd_client.routes import Route, Routes
@@ -290,6 +291,8 @@ class Uplink:
         """Something that nobody waits for was refused."""
         self.statistics.refused += refusal.count
         names = connection.delivery.names
+        if refusal.code == Code.TAKEN_OVER:
+            self._evicted(frame.destination, names.get(frame.source, ""), refusal.detail)
         self.tell(
             Refused(
                 code_of(refusal.code),
@@ -299,6 +302,14 @@ class Uplink:
                 refusal.count,
             )
         )
+
+    def _evicted(self, handle: int, address: str, detail: str) -> None:
+        """The agent of that name has taken the address that a subscription held (`proto/native.md` 7.1)."""
+        loser = self.by_handle.get(handle)
+        subscription = loser and loser.subscriptions.pop(address.rpartition("/")[0], None)
+        if subscription is not None:
+            subscription.end(refused_with(Code.TAKEN_OVER, detail))
+            self.rerouted()
 
     def dropped(self, count: int) -> None:
         """The gateway has dropped messages for this connection."""

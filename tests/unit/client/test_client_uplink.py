@@ -123,6 +123,41 @@ async def test_notices() -> None:
         assert gateway.state is agp.State.CONNECTED
 
 
+async def test_a_subscription_ends_when_the_agent_of_its_address_comes(
+    near: agp.Gateway, far: agp.Gateway
+) -> None:
+    events = near.events()
+    squatter = await near.create_agent("acme/prod/writer")
+    taken, other = await squatter.subscribe("acme/prod/editor"), await squatter.subscribe("acme/prod/chat")
+    editor = await far.create_agent("acme/prod/editor", instance=squatter.instance)
+    with pytest.raises(agp.NameTaken):
+        await taken.receive(timeout=1)
+    event = await events.receive(timeout=1)
+    assert (event.code, event.agent, event.destination, event.count) == (
+        Code.TAKEN_OVER,
+        squatter.name,
+        editor.name,
+        0,
+    )
+    assert set(squatter.subscriptions) == {"acme/prod/chat"}
+    sender = await near.create_agent("acme/prod/boss")
+    await sender.publish(editor.name, 1, confirm=True)
+    await sender.publish("acme/prod/chat", 2, confirm=True)
+    assert (await editor.receive(timeout=1)).data == 1
+    assert (await other.receive(timeout=1)).data == 2
+
+
+async def test_an_eviction_of_one_that_has_gone_harms_nobody() -> None:
+    async with standing() as (gateway, _, peer, _):
+        taken = Refusal(int(Code.TAKEN_OVER), count=0)
+        for handle in (AGENT, 99):
+            peer.write(encode(Kind.REFUSED, taken, destination=handle, source=7))
+        peer.write(encode(Kind.PING, id=1))
+        await peer.read(Kind.PONG)
+        assert gateway.state is agp.State.CONNECTED
+        assert gateway.statistics.refused == 0
+
+
 async def test_a_drain_is_the_end_where_nobody_wants_a_reconnect() -> None:
     async with standing(reconnect=False) as (gateway, agent, peer, _):
         waiting = asyncio.create_task(agent.receive())
