@@ -204,15 +204,28 @@ def _load_certificates(path: Path, remedy: str) -> list[x509.Certificate]:
 
 
 def _authorities(paths: Sequence[Path]) -> list[x509.Certificate]:
-    found = []
+    found: list[x509.Certificate] = []
     for path in paths:
         for certificate in _load_certificates(path, "make an authority with `agpctl pki init`"):
             basic = extension(certificate, x509.BasicConstraints)
             if basic is None or not basic.ca:
                 text = certificate.subject.rfc4514_string()
                 raise TlsConfigError(path, f"{text} is not an authority", "name the CA's certificate, ca.pem")
+            _check_unlike(certificate, found, path)
             found.append(certificate)
     return found
+
+
+def _check_unlike(authority: x509.Certificate, others: Sequence[x509.Certificate], path: Path) -> None:
+    # Revocations go by the issuer's name: one authority could revoke what another of its name has issued.
+    for other in others:
+        if authority.subject == other.subject and authority.public_key() != other.public_key():
+            text = authority.subject.rfc4514_string()
+            raise TlsConfigError(
+                path,
+                f"another authority is called {text} too",
+                "name each differently: `agpctl pki init --name`",
+            )
 
 
 def _authority(path: Path) -> x509.Certificate:

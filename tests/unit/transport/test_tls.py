@@ -204,6 +204,28 @@ def test_a_serial_is_revoked_for_its_own_authority_only(world, tmp_path):
     assert not certificates.is_revoked(victim)
 
 
+def test_two_authorities_of_one_name_are_refused(world, tmp_path):
+    """One could revoke what the other has issued."""
+    namesake = World(tmp_path / "namesake", "world")
+    with pytest.raises(TlsConfigError, match=r"called CN=world too; .*--name") as caught:
+        certificates_of(world, tenant_cas={"acme": namesake.ca})
+    assert caught.value.path == namesake.ca
+    other = World(tmp_path / "other", "other")
+    lists = tmp_path / "lists.pem"
+    lists.write_bytes(world.crl.read_bytes() + other.crl.read_bytes())
+    pair = (world.gateway.certificate, world.gateway.key)
+    for second in (other.ca, world.ca):  # another name; the same authority again
+        Certificates(*pair, [world.ca], lists, clock=lambda: NOW, tenant_cas={"acme": second})
+
+
+def test_an_authority_may_be_there_with_its_renewed_certificate(world, tmp_path):
+    renewed = certs.authority(world.signer.key, "world", NOW + 60, 3650 * 86400.0)
+    path = tmp_path / "renewed.pem"
+    path.write_bytes(renewed.public_bytes(Encoding.PEM))
+    assert path.read_bytes() != world.ca.read_bytes()
+    server_context(world.gateway.certificate, world.gateway.key, [world.ca, path], world.crl)
+
+
 def test_a_bad_file_leaves_what_was_loaded_in_force_and_is_tried_again_only_when_it_changes(world):
     certificates = certificates_of(world)
     before, good = certificates.context, world.crl.read_bytes()
