@@ -126,19 +126,14 @@ async def test_notices() -> None:
 async def test_a_subscription_ends_when_the_agent_of_its_address_comes(
     near: agp.Gateway, far: agp.Gateway
 ) -> None:
-    events = near.events()
+    events: Any = near.events()
     squatter = await near.create_agent("acme/prod/writer")
     taken, other = await squatter.subscribe("acme/prod/editor"), await squatter.subscribe("acme/prod/chat")
     editor = await far.create_agent("acme/prod/editor", instance=squatter.instance)
     with pytest.raises(agp.NameTaken):
         await taken.receive(timeout=1)
     event = await events.receive(timeout=1)
-    assert (event.code, event.agent, event.destination, event.count) == (
-        Code.TAKEN_OVER,
-        squatter.name,
-        editor.name,
-        0,
-    )
+    assert event == agp.Refused(Code.TAKEN_OVER, editor.name, squatter.name, editor.name, 0)
     assert set(squatter.subscriptions) == {"acme/prod/chat"}
     sender = await near.create_agent("acme/prod/boss")
     await sender.publish(editor.name, 1, confirm=True)
