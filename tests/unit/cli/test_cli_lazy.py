@@ -1,0 +1,51 @@
+"""Groups that import a command when it is called; errors of commands are one line."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from agpd.cli.lazy import Lazy, LazyGroup
+from agpd.config import Config, ConfigError, to_toml
+from agpd.errors import Code, Refused
+
+
+@pytest.fixture
+def runner() -> CliRunner:
+    return CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("a\nb\x1b[31m\u2028c"), "Error: a b?[31m c"),
+        (Refused(Code.NO_ROUTE, "acme/docs/writer"), "Error: NO_ROUTE: nobody is subscribed"),
+    ],
+)
+def test_errors_of_a_command_are_one_line(runner: CliRunner, error: Exception, line: str) -> None:
+    group = LazyGroup("test")
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    answer = runner.invoke(group, ["fail"])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith(line)
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_other_errors_are_not_hidden(runner: CliRunner) -> None:
+    group = LazyGroup("test")
+
+    @group.command()
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    assert isinstance(runner.invoke(group, ["fail"]).exception, ZeroDivisionError)
+
+
+def test_a_lazy_command_runs(runner: CliRunner) -> None:
+    group = LazyGroup("test", lazy={"shown": Lazy("agpd.cli.main", "show", "Another name for it.")})
+    assert runner.invoke(group, ["shown"]).output.rstrip() == to_toml(Config()).rstrip()
+    assert group.list_commands(click.Context(group)) == ["shown"]
+    assert "No such command 'absent'" in runner.invoke(group, ["absent"]).output

@@ -1,0 +1,41 @@
+"""What `agpd dev` prints is true: its program runs, and others learn what they need."""
+
+from pathlib import Path
+
+from scenarios.dev import dev, run
+
+from agpd.cli import welcome
+
+
+def test_dev_prints_a_program_that_runs(tmp_path: Path) -> None:
+    for options in ([], ["--plaintext"]):
+        with dev(tmp_path, *options) as env:
+            plaintext = bool(options)
+            port = int(env["AGP_URL"].rpartition(":")[2])
+            assert env["AGP_URL"] == welcome.gateway_url(port, plaintext)
+            text = printed(port, None if plaintext else tmp_path / "dev", str(tmp_path))
+            program = text.partition("From Python:\n")[2].partition("From two other terminals:")[0]
+            done = run("-c", program, env=env | {"AGP_URL": "agp://127.0.0.1:9"})  # it names its gateway
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.endswith(" says hello\n")
+
+
+def printed(port: int, directory: Path | None, state: str | None) -> str:
+    return "\n".join(part.plain for part in welcome._parts(port, directory, state))
+
+
+def test_dev_says_what_others_need_to_know() -> None:
+    usual = printed(7420, Path("/state/dev"), None)
+    assert "agp.connect()" in usual
+    assert "--url" not in usual
+    assert "AGPD_STATE_DIR" not in usual
+    assert "For development only" in usual
+    assert "certificates in /state/dev" in usual
+    elsewhere = printed(7000, Path("/state/dev"), "/state")
+    assert 'agp.connect("agp://127.0.0.1:7000")' in elsewhere
+    assert "agpctl sub acme/demo/chat --url agp://127.0.0.1:7000" in elsewhere
+    assert "export AGPD_STATE_DIR='/state'" in elsewhere
+    plain = printed(7420, None, "/state")
+    assert 'agp.connect("agp+tcp://127.0.0.1:7420")' in plain
+    assert "nothing is encrypted" in plain
+    assert "AGPD_STATE_DIR" not in plain
