@@ -32,6 +32,7 @@ from agpd.wire.frames import (
 _HEAD = struct.Struct(">IHHQ")
 _PLAIN = frozenset(kind << 8 for kind in (Kind.PUBLISH, Kind.REQUEST, Kind.REPLY))
 _NO_RUN = -1
+WORK_PER_TURN = 2048  # deliveries that the hub makes for one link in one turn of the loop: about 3 ms
 
 
 class Taker(Protocol):
@@ -54,8 +55,11 @@ class Taker(Protocol):
         """The receiver of a flow was full and lost these."""
 
 
-def forward(data: bytes, origin: Link, taker: Taker) -> None:
+def forward(data: bytes, origin: Link, taker: Taker) -> bool:
     """Take everything whole in `data`, in order; keep the unfinished rest.
+
+    True if that was too much work for one turn: the rest is kept too, and the caller goes on in the next turn with
+    `forward(b"", ...)`, so that others have theirs. A few bytes may ask for a thousand deliveries.
 
     Raises `Fatal` when the peer breaks the protocol; the frames before that have been taken.
     """
@@ -96,6 +100,9 @@ def forward(data: bytes, origin: Link, taker: Taker) -> None:
                 taker.dropped(data[start:position], count, flow, origin)
         elif count:
             _put(data[start:position], count, flow, None, origin, taker)
+            if origin.work > WORK_PER_TURN:
+                count = 0
+                break
         flow = flows.get(pair) if verb in _PLAIN else None
         if flow is not None and ((target := flow.told) is not None or fanout == FANOUT_ALL):
             if target is not flow.entry.link:
@@ -109,12 +116,18 @@ def forward(data: bytes, origin: Link, taker: Taker) -> None:
             target, run_pair, count = None, _NO_RUN, 0
             _single(data, position, end, origin, taker)
             if origin.close_code is not None:
-                return
+                return False
             longest = origin.reassembly.limit - LENGTH_SIZE  # a hello changes it
+            if origin.work > WORK_PER_TURN:
+                position = end
+                break
         position = end
     if count:
         _put(data[start:position], count, flow, target, origin, taker)
     origin.reassembly.keep(data, position)
+    tired = origin.work > WORK_PER_TURN
+    origin.work = 0
+    return tired
 
 
 def _any(data: bytes, start: int, end: int, flow: Flow, origin: Link, taker: Taker) -> bool:

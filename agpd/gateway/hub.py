@@ -9,7 +9,7 @@ from collections.abc import Callable
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission
 from agpd.gateway.link import Entry, Flow, Link
-from agpd.gateway.outbox import Clock, OutboxLimits, Turn
+from agpd.gateway.outbox import Clock, Crowd, OutboxLimits, Turn
 from agpd.gateway.verbs import VERBS
 from agpd.message import Message
 from agpd.routing.fanout import Decision
@@ -19,6 +19,11 @@ from agpd.wire import frames
 from agpd.wire.frames import FANOUT_ALL, FLAGS_KNOWN, RECEIPT_WANTED, Frame, Kind
 
 HANDLES_IN_ONE_FRAME = 3000  # of 5 bytes each: they fit the shortest frame limit that can be set
+
+# What a control frame and a refusal cost, in deliveries of a message.
+CONTROL_WORK = 8
+REFUSAL_WORK = 4
+ANSWER_BYTES_PER_WORK = 64
 
 OnEnd = Callable[[Link, Code, str], None]
 
@@ -146,11 +151,13 @@ class Hub:
         if not decision.hops:
             raise Refused(Code.NO_ROUTE)
         lost = 0
+        crowd = Crowd([link for link, _ in decision.hops if isinstance(link, Link)])
+        origin.work += len(decision.hops)
         for place, (link, entry) in enumerate(decision.hops):
             assert isinstance(link, Link)
             self.introduce(link, flow, flow.entry if entry is None else entry)
             data = message.frames if entry is None else frames.redirect(message.frames, entry.packed)
-            if not link.offer(data, message.count, origin) and place < decision.count:
+            if not link.offer(data, message.count, origin, crowd) and place < decision.count:
                 lost += 1  # the hops after the first `count` are observers
         self._remember_told(flow, decision)
         return self._judge(message, decision.count, lost, origin)
@@ -166,8 +173,10 @@ class Hub:
             flow.audience = tuple(link for link, _ in decision.hops if isinstance(link, Link))
             flow.count = decision.count
             flow.version = version
-        data, count = message.frames, message.count
-        losers = [link for link in flow.audience if not link.offer(data, count, origin)]
+            origin.work += decision.count
+        origin.work += len(flow.audience)
+        data, count, crowd = message.frames, message.count, Crowd(flow.audience)
+        losers = [link for link in flow.audience if not link.offer(data, count, origin, crowd)]
         lost = _instances_on(losers, flow) if losers else 0
         return self._judge(message, flow.count, lost, origin)
 
@@ -206,6 +215,7 @@ class Hub:
     def refuse(self, message: Message, code: Code, origin: Link) -> None:
         """Tell the sender: requests and messages with receipt one by one, others once a turn with a count."""
         self.refused[code] += message.count
+        origin.work += REFUSAL_WORK
         if not _answered_singly(message):
             _note(message, code, origin)
             return
@@ -305,6 +315,7 @@ class Hub:
     def control(self, frame: Frame, origin: Link) -> None:
         """Act on a frame that is no message. Raises `Fatal` if it is not legal now."""
         kind = origin.session.receive(frame.kind)
+        queued = origin.queued
         try:
             VERBS[kind](self, frame, origin)
         except Refused as refusal:
@@ -312,6 +323,7 @@ class Hub:
             body = frames.Refusal(refusal.code, refusal.detail[:1000])
             origin.send(frames.encode(Kind.REFUSED, body, id=frame.id))
         self.withdraw_dead()
+        origin.work += CONTROL_WORK + max(0, origin.queued - queued) // ANSWER_BYTES_PER_WORK
 
     def tell(self, presence: list[Presence]) -> None:
         """Presence events to those who watch."""

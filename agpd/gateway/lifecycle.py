@@ -4,6 +4,7 @@ One periodic check for all links instead of timers for each: a link that is idle
 the data path reads no clock. The clock is passed in.
 """
 
+import logging
 from typing import NamedTuple
 
 from agpd.config import Config
@@ -13,6 +14,8 @@ from agpd.gateway.link import Link, Watchdog
 from agpd.wire import frames
 from agpd.wire.frames import Kind
 from agpd.wire.session import State
+
+_log = logging.getLogger(__name__)
 
 ROUND_S = 1.0
 FRAME_RATE_MINIMUM_BYTES_PER_S = 1024
@@ -56,7 +59,12 @@ class Lifecycle:
         """One round over all links."""
         now = self._hub.clock.now()
         for link in list(self._hub.links):
-            verdict = self._judge(link, link.watch, now)
+            try:
+                verdict = self._judge(link, link.watch, now)
+            except Exception:
+                # A fault of ours costs this connection, not the round of all others.
+                _log.exception("fault while judging %s", link.peer)
+                verdict = Code.INTERNAL, ""
             if verdict is not None:
                 self._hub.end(link, *verdict)
         self._enforce_budget()
@@ -96,6 +104,8 @@ class Lifecycle:
             watch.drained_at = now
             watch.taken = taken
         patience = self._deadlines.write_stall_s
+        if link.queued > link.answers_limit:
+            return Code.SLOW_CONSUMER, "does not read what it is told"
         if now - watch.drained_at > patience:
             return Code.SLOW_CONSUMER, f"took nothing for {patience:g} s, {link.dropped} messages dropped"
         if link.full and now - watch.full_since > patience * ABOVE_MARK_FACTOR:

@@ -15,6 +15,7 @@ from agpd.wire.frames import Kind
 from agpd.wire.framing import Reassembly
 from agpd.wire.session import Session, Side
 
+NOTICES_LIMIT = 256
 Entry = InstanceEntry | TypeEntry
 MET_SLACK = 16
 
@@ -85,6 +86,7 @@ class Link(Outbox):
         "sources",
         "told",
         "watch",
+        "work",
     )
 
     def __init__(
@@ -109,6 +111,7 @@ class Link(Outbox):
         self.messages_in = 0
         self.deliveries = 0  # of its messages, over all receivers
         self.holds = 0
+        self.work = 0  # done for it in this turn, in deliveries; see `forward`
         self.close_code: Code | None = None
         self.closed_at = 0.0
         self.watch = Watchdog(clock.now())
@@ -165,12 +168,14 @@ class Link(Outbox):
         if not self.notices and not self.queued:
             self.turn.mark(self)
         self.notices[destination, source, code] = [id_, count]
+        if len(self.notices) >= NOTICES_LIMIT:
+            self._send_notices()  # from here on they count as queued
 
     def _send_notices(self) -> None:
         notices, self.notices = self.notices, {}
         for (destination, source, code), (id_, count) in notices.items():
             body = frames.Refusal(code, count=count)
-            # Not through `send`: the link is being flushed and needs no other mark.
+            # Not through `send`: the link is marked, or its carrier takes no more.
             frame = frames.encode(Kind.REFUSED, body, destination=source, source=destination, id=id_)
             self.queue.append(frame)
             self.queued += len(frame)

@@ -4,6 +4,8 @@
 2. Above the mark, the connections that still send here are not read: at most `stall_budget_s` in all, until this
    link has drained (then the budget is whole again). Once the budget is used up it comes back slowly, one part in
    twenty of the time, so that a link that only trickles cannot hold its producers for long.
+   A message for several has a budget of its own, which always comes back slowly, unless most of its receivers
+   take no more either: who keeps pace with the others is waited for, who lags behind them is not.
 3. Without budget, and always above `limit_bytes`, what is sent here is dropped and counted.
 4. A link that takes nothing for `write_stall_s`, or stays above its mark six times as long, is cut
    (`lifecycle.py`).
@@ -11,7 +13,7 @@
 Nothing here waits. One receiver's trouble is its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 # Handed to the carrier in one piece. What the carrier holds can be neither dropped nor shared between receivers, so it
@@ -52,16 +54,16 @@ class Clock(NamedTuple):
 class Turn:
     """One turn of the loop: everything that was marked is flushed once, at its end."""
 
-    __slots__ = ("_call_soon", "marked")
+    __slots__ = ("call_soon", "marked")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
-        self._call_soon = call_soon
+        self.call_soon = call_soon
         self.marked: list[Outbox] = []
 
     def mark(self, outbox: "Outbox") -> None:
         """Flush this one at the end of the turn. An outbox marks itself when its first bytes come."""
         if not self.marked:
-            self._call_soon(self.end)
+            self.call_soon(self.end)
         self.marked.append(outbox)
 
     def end(self) -> None:
@@ -87,8 +89,9 @@ class Outbox:
 
     __slots__ = (
         "_clock",
-        "_credit_s",
         "_flush_at",
+        "_lag",
+        "_lag_since",
         "_limits",
         "_spent_at",
         "_timer",
@@ -122,10 +125,11 @@ class Outbox:
         self.dropped_untold = 0
         self._limits = limits
         self._clock = clock
-        self._credit_s = limits.stall_budget_s
         self._spent_at: float | None = None
         self._timer: Timer | None = None
         self._waiting: set[Producer] = set()
+        self._lag = Bucket(limits.stall_budget_s, clock.now())
+        self._lag_since: float | None = None  # a producer is held although others would take its message
 
     def send(self, data: bytes) -> None:
         """Queue a frame of the gateway's own. These are never dropped; who lets too many pile up is cut."""
@@ -139,16 +143,16 @@ class Outbox:
         """More than this is queued only if the peer asks and asks, and does not read the answers. In bytes."""
         return 2 * self._limits.limit_bytes
 
-    def offer(self, data: bytes, count: int, producer: Producer) -> bool:
-        """Queue `count` messages for `producer`. False if they were dropped."""
+    def offer(self, data: bytes, count: int, producer: Producer, crowd: "Crowd | None" = None) -> bool:
+        """Queue `count` messages for `producer`, which go to the whole `crowd`. False if they were dropped."""
         self.queue.append(data)
         queued = self.queued
         if not queued:
             self.turn.mark(self)
         self.queued = queued = queued + len(data)
-        return queued <= self.threshold or self.pressed(len(data), count, producer)
+        return queued <= self.threshold or self.pressed(len(data), count, producer, crowd)
 
-    def pressed(self, size: int, count: int, producer: Producer) -> bool:
+    def pressed(self, size: int, count: int, producer: Producer, crowd: "Crowd | None" = None) -> bool:
         """The last thing queued, `size` bytes and `count` messages, went past the threshold: keep or drop it.
 
         False if it was dropped.
@@ -157,7 +161,9 @@ class Outbox:
             self.flush()
             return True
         self.full = True
-        if self.queued <= self._limits.limit_bytes and self._stall(producer):
+        if self.queued <= self._limits.limit_bytes and self._stall(
+            producer, crowd is not None and crowd.mostly_free()
+        ):
             return True
         self.queue.pop()
         self.queued -= size
@@ -209,7 +215,6 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._credit_s = self._limits.stall_budget_s
             self._spent_at = None
         self._let_go()
 
@@ -224,14 +229,18 @@ class Outbox:
         self._let_go()
         return lost
 
-    def _stall(self, producer: Producer) -> bool:
+    def _stall(self, producer: Producer, lags: bool) -> bool:
         """Stop reading from the producer, if there is budget for it."""
+        now = self._clock.now()
+        credit = self._lag.credit(now) if lags and self._lag_since is None else self._limits.stall_budget_s
         if self._timer is None:
-            credit = self._credit()
-            if credit < SHORTEST_STALL_S:
-                return False
-            self._credit_s = credit
+            credit = min(credit, self._credit())
+        if credit < SHORTEST_STALL_S:
+            return False
+        if self._timer is None:
             self._timer = self._clock.call_later(credit, self._spent)
+        if lags and self._lag_since is None:
+            self._lag_since = now
         if producer not in self._waiting:
             self._waiting.add(producer)
             producer.hold()
@@ -240,17 +249,58 @@ class Outbox:
     def _credit(self) -> float:
         """Seconds for which producers may be held now."""
         if self._spent_at is None:
-            return self._credit_s
+            return self._limits.stall_budget_s
         back = (self._clock.now() - self._spent_at) * TRICKLE_REFILL
         return min(self._limits.stall_budget_s, back)
 
     def _spent(self) -> None:
         """The budget is used up and the link has not drained: its producers go on, it loses messages."""
         self._timer = None
-        self._spent_at = self._clock.now()
+        if self._lag_since is None:
+            self._spent_at = self._clock.now()
         self._let_go()
 
     def _let_go(self) -> None:
+        if self._lag_since is not None:
+            now = self._clock.now()
+            self._lag.spend(now - self._lag_since, now)
+            self._lag_since = None
         waiting, self._waiting = self._waiting, set()
         for producer in waiting:
             producer.release()
+
+
+class Bucket:
+    """Seconds that come back slowly. Starts full."""
+
+    __slots__ = ("_at", "_capacity_s", "_level_s")
+
+    def __init__(self, capacity_s: float, now: float) -> None:
+        self._capacity_s = self._level_s = capacity_s
+        self._at = now
+
+    def credit(self, now: float) -> float:
+        """What is in it."""
+        return min(self._capacity_s, self._level_s + (now - self._at) * TRICKLE_REFILL)
+
+    def spend(self, seconds: float, now: float) -> None:
+        """Take so many out, as far as they are there."""
+        self._level_s = max(0.0, self.credit(now) - seconds)
+        self._at = now
+
+
+class Crowd:
+    """The receivers of one message. Whether most of them still take it is asked once, and only if somebody does not."""
+
+    __slots__ = ("_free", "_links")
+
+    def __init__(self, links: Sequence[Outbox]) -> None:
+        self._links = links
+        self._free: bool | None = None
+
+    def mostly_free(self) -> bool:
+        """Do at least half of several receivers take more?"""
+        if self._free is None:
+            links = self._links
+            self._free = len(links) > 1 and 2 * sum(not each.writable for each in links) <= len(links)
+        return self._free

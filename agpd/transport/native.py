@@ -27,13 +27,14 @@ Identify = Callable[[bytes], Principal]
 class NativeProtocol(asyncio.Protocol):
     """One connection. `identify` turns the client certificate (DER) into a principal; None on plaintext."""
 
-    __slots__ = ("_hub", "_identify", "link")
+    __slots__ = ("_hub", "_identify", "_tired", "link")
 
     link: Link
 
     def __init__(self, hub: Hub, identify: Identify | None) -> None:
         self._hub = hub
         self._identify = identify
+        self._tired = False  # what it asked for is more work than one turn has
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         carrier = cast(asyncio.Transport, transport)
@@ -60,8 +61,18 @@ class NativeProtocol(asyncio.Protocol):
         if link.close_code is not None:
             return
         link.bytes_in += len(data)
+        if self._tired:
+            link.reassembly.add(data)  # what the carrier had read before it was held
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        link = self.link
         try:
-            forward(data, link, self._hub)
+            if forward(data, link, self._hub):
+                self._tired = True
+                link.hold()
+                self._hub.turn.call_soon(self._go_on)
             if link.queued > link.answers_limit and not link.writable:
                 self._hub.end(link, Code.SLOW_CONSUMER, "does not read what it asks for")
         except Fatal as fatal:
@@ -70,6 +81,13 @@ class NativeProtocol(asyncio.Protocol):
             # A fault of ours costs this connection, not the others; it is logged whole, to be mended.
             _log.exception("fault while handling %s", link.peer)
             self._hub.end(link, Code.INTERNAL)
+
+    def _go_on(self) -> None:
+        """The next turn: others have had theirs."""
+        self._tired = False
+        self.link.release()
+        if self.link.close_code is None:
+            self._take(b"")
 
     def pause_writing(self) -> None:
         self.link.carrier_full()

@@ -54,6 +54,10 @@ class Reassembly:
         self._kept = bytearray()
         return joined
 
+    def add(self, data: bytes) -> None:
+        """More came while what is kept is not yet walked to its end."""
+        self._kept += data
+
     def keep(self, data: bytes, start: int) -> None:
         """Keep `data[start:]`, the beginning of an unfinished frame.
 

@@ -197,3 +197,27 @@ async def test_the_cut_one_is_told_why_if_it_still_reads(tmp_path):
             await asyncio.to_thread(running.log.wait, "connection ended", code="SLOW_CONSUMER")
             stuck.transport.resume_reading()
             assert await stuck.ended() is Code.SLOW_CONSUMER
+
+
+async def test_one_who_reads_slower_than_the_others_does_not_set_their_pace(tmp_path):
+    """It drains its whole outbox again and again, so it is no dead one; the others are not made to wait for it."""
+    rate_bytes_per_s = 4 * MIB
+    with gateway(tmp_path, outbox=POLICY) as running:
+        async with crowd(running) as (producer, target, (healthy, slow)):
+
+            async def sip() -> None:
+                began, taken = time.monotonic(), 0
+                while data := await slow.reader.read(64 * 1024):
+                    taken += len(data)
+                    await asyncio.sleep(max(0.0, taken / rate_bytes_per_s - (time.monotonic() - began)))
+
+            sipping = asyncio.create_task(sip())
+            began = time.monotonic()
+            producing = asyncio.create_task(produce(producer, target))
+            received, _ = await consume(healthy)
+            took_s = time.monotonic() - began
+            await producing
+            sipping.cancel()
+        assert received == COUNT
+        # 30 MB at 4 MiB/s are more than 7 s.
+        assert took_s < 4.0

@@ -3,7 +3,7 @@
 import pytest
 from scenarios.harness import HandClock
 
-from agpd.gateway.outbox import FLUSH_BYTES, Clock, Outbox, OutboxLimits, Turn
+from agpd.gateway.outbox import FLUSH_BYTES, Bucket, Clock, Crowd, Outbox, OutboxLimits, Turn
 
 MARK, LIMIT, BUDGET_S = 100, 400, 0.5
 
@@ -252,3 +252,95 @@ def test_a_fault_in_one_flush_leaves_the_others_for_the_next_turn(bench):
     assert len(bench.calls) == 2
     bench.turn.end()
     assert bench.written == [b"x"]
+
+
+# -- messages for several --------------------------------------------------------------------------------
+
+
+class Lagging:
+    """A link that is over its mark, and another that takes everything."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.free = Bench().outbox
+        bench.outbox.carrier_full()
+
+    def press(self) -> bool:
+        """A message for both that takes the first over its mark."""
+        crowd = Crowd([self.bench.outbox, self.free])
+        return self.bench.outbox.offer(bytes(MARK + 1), 1, self.bench.producer, crowd)
+
+    def drain(self) -> None:
+        self.bench.outbox.carrier_drained()
+        self.bench.outbox.carrier_full()
+
+
+def test_who_lags_behind_the_others_holds_producers_for_one_budget_in_all(bench):
+    lagging = Lagging(bench)
+    for _ in range(2):
+        assert lagging.press()
+        assert bench.producer.holds == 1
+        bench.time.advance(BUDGET_S / 2)
+        lagging.drain()  # for a message to this one alone, that would make the budget whole
+        assert bench.producer.holds == 0
+    assert lagging.press()  # a twentieth of the time has come back
+    bench.time.advance(BUDGET_S / 20)
+    assert bench.producer.holds == 0
+    assert not lagging.press()
+    assert bench.producer.holds == 0
+    assert bench.outbox.dropped == 1
+
+
+def test_that_budget_comes_back_at_a_twentieth_of_the_time(bench):
+    lagging = Lagging(bench)
+    assert lagging.press()
+    bench.time.advance(BUDGET_S)
+    assert bench.producer.holds == 0  # spent
+    lagging.drain()
+    bench.time.advance(1.0)
+    assert lagging.press()
+    bench.time.advance(0.04)
+    assert bench.producer.holds == 1
+    bench.time.advance(0.02)
+    assert bench.producer.holds == 0
+
+
+def test_a_message_for_it_alone_still_waits_after_that(bench):
+    lagging = Lagging(bench)
+    assert lagging.press()
+    bench.time.advance(BUDGET_S)
+    lagging.drain()
+    assert bench.offer(MARK + 1)
+    assert bench.producer.holds == 1
+
+
+def test_where_most_take_no_more_the_producer_is_too_fast_for_everybody(bench):
+    other, third = Bench().outbox, Bench().outbox
+    other.carrier_full()
+    bench.outbox.carrier_full()
+    for _ in range(5):
+        crowd = Crowd([bench.outbox, other, third])
+        assert bench.outbox.offer(bytes(MARK + 1), 1, bench.producer, crowd)
+        assert bench.producer.holds == 1
+        bench.time.advance(BUDGET_S / 2)
+        bench.outbox.carrier_drained()
+        bench.outbox.carrier_full()
+    assert bench.outbox.dropped == 0
+
+
+@pytest.mark.parametrize(
+    ("full", "free", "mostly_free"), [(1, 0, False), (1, 1, True), (2, 1, False), (2, 2, True), (1, 9, True)]
+)
+def test_a_crowd_is_mostly_free_if_half_of_several_take_more(full, free, mostly_free):
+    links = [Bench().outbox for _ in range(full + free)]
+    for link in links[:full]:
+        link.carrier_full()
+    assert Crowd(links).mostly_free() is mostly_free
+
+
+def test_a_bucket_is_never_fuller_than_full_nor_emptier_than_empty():
+    bucket = Bucket(1.0, now=0.0)
+    assert bucket.credit(100.0) == 1.0
+    bucket.spend(5.0, 100.0)
+    assert bucket.credit(100.0) == 0.0
+    assert bucket.credit(110.0) == 0.5
