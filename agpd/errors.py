@@ -202,7 +202,7 @@ CATALOGUE: dict[Code, Entry] = {
         _S, True, False, "UNAUTHENTICATED", 401, "the client certificate has been revoked", "issue a new one"
     ),
     Code.CERTIFICATE_EXPIRED: Entry(
-        _S, True, False, "UNAUTHENTICATED", 401,
+        _S, True, True, "UNAUTHENTICATED", 401,
         "the client certificate has ended",
         "renew it in time and connect again with the new one",
     ),
