@@ -102,4 +102,6 @@ def _way_out(address: Address) -> str:
 def _unreachable(address: Address, error: OSError) -> ConnectError:
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return ConnectError(f"no gateway at {address}: {_way_out(address)}")
-    return ConnectError(f"no connection to {address}: {error.strerror or error}")
+    # asyncio's own text for a peer that leaves during the handshake is empty.
+    problem = error.strerror or str(error) or "it was ended during the handshake: is a gateway there?"
+    return ConnectError(f"no connection to {address}: {problem}")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from scenarios.dev import dev, run
 
 from agpd.cli import welcome
@@ -39,3 +40,8 @@ def test_dev_says_what_others_need_to_know() -> None:
     assert 'agp.connect("agp+tcp://127.0.0.1:7420")' in plain
     assert "nothing is encrypted" in plain
     assert "AGPD_STATE_DIR" not in plain
+
+
+def test_it_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    welcome.welcome(7420, None)
+    assert "agpd is running at agp+tcp://127.0.0.1:7420" in capsys.readouterr().out

@@ -1,10 +1,16 @@
 """Connecting to an address: what is warned of, and what is said when nobody is there."""
 
+import asyncio
+import contextlib
+import time
 import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 import agpd_client as agp
+from agpd.transport.pki import development
 from agpd_client.gateway import assemble
 from agpd_client.transports import carrier
 from agpd_client.transports.address import Address
@@ -47,3 +53,52 @@ def test_elsewhere_agpd_dev_is_not_the_advice() -> None:
 def test_on_this_machine_agpd_dev_is_the_advice(address: Address, advice: str) -> None:
     error = carrier._unreachable(address, ConnectionRefusedError())
     assert str(error) == f"no gateway at {address}: {advice}"
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
+
+
+async def end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read(4096)
+
+
+async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def speak_something_else(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4096)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("serve", "timeout_s", "error", "text"),
+    [
+        (end, 5.0, agp.ConnectError, "is a gateway there"),
+        (say_nothing, 0.05, agp.ConnectError, r"no answer from 127\.0\.0\.1:\d+ within 0\.05 s"),
+        (speak_something_else, 5.0, agp.Unauthorized, r"WRONG_VERSION_NUMBER; we showed .*agent\.pem"),
+    ],
+)
+async def test_a_server_that_does_not_speak_tls(
+    tmp_path: Path, serve: Serve, timeout_s: float, error: type[agp.AgpError], text: str
+) -> None:
+    development(tmp_path, time.time())
+    served = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await serve(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+        served.set()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    address = Address("tls", *server.sockets[0].getsockname()[:2])
+    files = [tmp_path / name for name in ("agent.pem", "agent.key", "ca.pem")]
+    reached = Carrier(address, *files)
+    assert reached.describe() == f" (certificate {files[0]}, authorities {files[2]})"
+    async with server:
+        with pytest.raises(error, match=text):
+            await reached.connect(asyncio.Protocol, timeout_s)
+        await served.wait()
+    await reached.release()
