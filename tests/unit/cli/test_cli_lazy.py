@@ -45,7 +45,12 @@ def test_other_errors_are_not_hidden(runner: CliRunner) -> None:
 
 
 def test_a_lazy_command_runs(runner: CliRunner) -> None:
-    group = LazyGroup("test", lazy={"shown": Lazy("agpd.cli.main", "show", "Another name for it.")})
+    # The command keeps the help option of the first group that runs it: the same as in its own group.
+    group = LazyGroup(
+        "test",
+        lazy={"shown": Lazy("agpd.cli.main", "show", "Another name for it.")},
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     assert runner.invoke(group, ["shown"]).output.rstrip() == to_toml(Config()).rstrip()
     assert group.list_commands(click.Context(group)) == ["shown"]
     assert "No such command 'absent'" in runner.invoke(group, ["absent"]).output
