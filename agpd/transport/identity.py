@@ -22,6 +22,7 @@ from agpd.transport.pem import issued_by
 LEEWAY_S = 30.0
 _DAMAGED = (
     ValueError,
+    TypeError,  # what cryptography raises for a name of the wrong ASN.1 type
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
