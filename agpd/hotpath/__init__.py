@@ -13,7 +13,8 @@ COMPILED: bool = os.environ.get("AGPD_PURE") != "1" and find_spec("agpd.hotpath.
 
 if TYPE_CHECKING or not COMPILED:
     from agpd.hotpath._pure import scan
+    from agpd.hotpath._pure_client import data_frame, deliveries
 else:
-    from agpd.hotpath._compiled import scan
+    from agpd.hotpath._compiled import data_frame, deliveries, scan
 
-__all__ = ["COMPILED", "scan"]
+__all__ = ["COMPILED", "data_frame", "deliveries", "scan"]
