@@ -17,8 +17,9 @@ from agpd.gateway.budget import outbox_budget_bytes
 from agpd.gateway.hub import Hub
 from agpd.gateway.lifecycle import ROUND_S, Deadlines, Lifecycle
 from agpd.gateway.link import Link
-from agpd.gateway.outbox import Clock, OutboxLimits, Turn
+from agpd.gateway.outbox import Clock, OutboxLimits
 from agpd.gateway.principal import Principal
+from agpd.hotpath import Turn
 from agpd.routing.router import Router
 from agpd.telemetry.logs import event
 from agpd.transport.identity import LEEWAY_S, principal_of

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission
 from agpd.gateway.link import Entry, Flow, Link
-from agpd.gateway.outbox import Clock, Crowd, OutboxLimits, Turn
+from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
 from agpd.gateway.verbs import VERBS
+from agpd.hotpath import Turn, fan_out
 from agpd.message import Message
 from agpd.routing.fanout import Decision
 from agpd.routing.router import Router
@@ -175,8 +176,8 @@ class Hub:
             flow.version = version
             origin.work += decision.count
         origin.work += len(flow.audience)
-        data, count, crowd = message.frames, message.count, Crowd(flow.audience)
-        losers = [link for link in flow.audience if not link.offer(data, count, origin, crowd)]
+        crowd = Crowd(flow.audience)
+        losers: list[Link] = fan_out(flow.audience, message.frames, message.count, origin, crowd)
         lost = _instances_on(losers, flow) if losers else 0
         return self._judge(message, flow.count, lost, origin)
 

@@ -5,9 +5,11 @@ The carrier (a socket, a pipe in memory) is handed in; nothing here knows which.
 
 from typing import Protocol
 
+from agpd import hotpath
 from agpd.errors import Code
-from agpd.gateway.outbox import Clock, Outbox, OutboxLimits, Turn
+from agpd.gateway.outbox import Clock, Outbox, OutboxLimits
 from agpd.gateway.principal import Principal
+from agpd.hotpath import Turn
 from agpd.routing.connections import Agent
 from agpd.routing.subscriptions import InstanceEntry, TypeEntry
 from agpd.wire import frames
@@ -31,7 +33,7 @@ class Carrier(Protocol):
     def abort(self) -> None: ...
 
 
-class Flow:
+class Flow(hotpath.Flow):
     """The remembered decision for one source and one destination of a link.
 
     `told` is the link that a destination of four segments is on, once it knows both handles: while the entry
@@ -40,16 +42,18 @@ class Flow:
     members that have been chosen before: whoever is still on that link knows the handles.
     """
 
-    __slots__ = ("agent", "audience", "count", "entry", "met", "told", "version")
+    __slots__ = ("audience", "count", "version")
+
+    agent: Agent
+    entry: Entry
+    told: "Link | None"
+    met: "dict[InstanceEntry, Link]"
 
     def __init__(self, agent: Agent, entry: Entry) -> None:
-        self.agent = agent
-        self.entry = entry
-        self.told: Link | None = None
+        super().__init__(agent, entry)
         self.audience: tuple[Link, ...] = ()
         self.count = 0
         self.version = -1
-        self.met: dict[InstanceEntry, Link] = {}
 
     def meet(self, member: InstanceEntry, link: "Link") -> None:
         """The link knows the handles of this flow's agent and of this member of the type."""
@@ -65,29 +69,25 @@ class Link(Outbox):
     __slots__ = (
         "bytes_in",
         "carrier",
-        "close_code",
         "closed_at",
         "correspondents",
-        "deliveries",
         "epoch",
-        "flows",
         "flows_from",
         "flows_to",
         "former_sources",
         "holds",
-        "messages_in",
         "notices",
         "opened",
         "peer",
         "principal",
-        "reassembly",
         "reply_flows",
-        "session",
         "sources",
         "told",
         "watch",
-        "work",
     )
+
+    flows: dict[int, Flow]
+    close_code: Code | None
 
     def __init__(
         self,
@@ -108,11 +108,8 @@ class Link(Outbox):
         self.reassembly = Reassembly(hello_limit_bytes)
         self.epoch = 0
         self.bytes_in = 0
-        self.messages_in = 0
-        self.deliveries = 0  # of its messages, over all receivers
         self.holds = 0
-        self.work = 0  # done for it in this turn, in deliveries; see `forward`
-        self.close_code: Code | None = None
+        self.close_code = None
         self.closed_at = 0.0
         self.watch = Watchdog(clock.now())
         # agents of this link by handle; handles it had and gave up
@@ -123,7 +120,7 @@ class Link(Outbox):
         self.told: set[int] = set()
         self.correspondents: set[int] = set()
         # decisions by destination and source (destination << 32 | source)
-        self.flows: dict[int, Flow] = {}
+        self.flows = {}
         self.reply_flows: dict[int, Flow] = {}
         self.flows_to: dict[int, set[int]] = {}
         self.flows_from: dict[int, set[int]] = {}

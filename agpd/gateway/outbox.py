@@ -16,6 +16,8 @@ Nothing here waits. One receiver's trouble is its own.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from agpd.hotpath import Port, Turn
+
 # Handed to the carrier in one piece. What the carrier holds can be neither dropped nor shared between receivers, so it
 # is little: with whole turns (8 MiB of one sender) 200 stuck receivers of a broadcast took 840 MiB.
 FLUSH_BYTES = 256 * 1024
@@ -51,40 +53,13 @@ class Clock(NamedTuple):
     call_later: Callable[[float, Callable[[], None]], Timer]
 
 
-class Turn:
-    """One turn of the loop: everything that was marked is flushed once, at its end."""
-
-    __slots__ = ("call_soon", "marked")
-
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
-        self.call_soon = call_soon
-        self.marked: list[Outbox] = []
-
-    def mark(self, outbox: "Outbox") -> None:
-        """Flush this one at the end of the turn. An outbox marks itself when its first bytes come."""
-        if not self.marked:
-            self.call_soon(self.end)
-        self.marked.append(outbox)
-
-    def end(self) -> None:
-        """Flush all that is marked; what is marked meanwhile belongs to the next turn."""
-        marked, self.marked = self.marked, []
-        left = iter(marked)
-        try:
-            for outbox in left:
-                outbox.flush()
-        finally:
-            # Only after a fault there is a rest. It must not wait for ever: what is queued is marked only once.
-            for outbox in left:
-                self.mark(outbox)
-
-
-class Outbox:
+class Outbox(Port):
     """The queue of one link.
 
     Invariant: `queued > 0` means that it is marked in the turn, or that the carrier takes no more (`writable` is
     false).
-    The forwarding loop appends to `queue` itself and calls `pressed` when `queued` passes `threshold`.
+    The forwarding loop appends to `queue` itself and calls `pressed` when `queued` passes `threshold`: the part of an
+    outbox that it touches is `agpd.hotpath.Port`.
     """
 
     __slots__ = (
@@ -100,25 +75,15 @@ class Outbox:
         "drains",
         "dropped",
         "dropped_untold",
-        "full",
-        "queue",
-        "queued",
-        "threshold",
-        "turn",
-        "writable",
         "write",
     )
 
     def __init__(
         self, turn: Turn, limits: OutboxLimits, clock: Clock, write: Callable[[bytes], None]
     ) -> None:
-        self.turn = turn
+        self._flush_at = min(limits.limit_bytes, FLUSH_BYTES)
+        super().__init__(turn, self._flush_at)
         self.write = write
-        self.queue: list[bytes] = []
-        self.queued = 0
-        self.threshold = self._flush_at = min(limits.limit_bytes, FLUSH_BYTES)
-        self.writable = True
-        self.full = False
         self.bytes_out = 0
         self.drains = 0  # how often it has caught up
         self.dropped = 0
@@ -131,26 +96,10 @@ class Outbox:
         self._lag = Bucket(limits.stall_budget_s, clock.now())
         self._lag_since: float | None = None  # a producer is held although others would take its message
 
-    def send(self, data: bytes) -> None:
-        """Queue a frame of the gateway's own. These are never dropped; who lets too many pile up is cut."""
-        self.queue.append(data)
-        if not self.queued:
-            self.turn.mark(self)
-        self.queued += len(data)
-
     @property
     def answers_limit(self) -> int:
         """More than this is queued only if the peer asks and asks, and does not read the answers. In bytes."""
         return 2 * self._limits.limit_bytes
-
-    def offer(self, data: bytes, count: int, producer: Producer, crowd: "Crowd | None" = None) -> bool:
-        """Queue `count` messages for `producer`, which go to the whole `crowd`. False if they were dropped."""
-        self.queue.append(data)
-        queued = self.queued
-        if not queued:
-            self.turn.mark(self)
-        self.queued = queued = queued + len(data)
-        return queued <= self.threshold or self.pressed(len(data), count, producer, crowd)
 
     def pressed(self, size: int, count: int, producer: Producer, crowd: "Crowd | None" = None) -> bool:
         """The last thing queued, `size` bytes and `count` messages, went past the threshold: keep or drop it.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 COMPILED: bool = os.environ.get("AGPD_PURE") != "1" and find_spec("agpd.hotpath._compiled") is not None
 
 if TYPE_CHECKING or not COMPILED:
-    from agpd.hotpath._pure import scan
-    from agpd.hotpath._pure_client import data_frame, deliveries
+    from agpd.hotpath._pure import WORK_PER_TURN, Flow, Port, Taker, Turn, fan_out, forward, scan
 else:
-    from agpd.hotpath._compiled import data_frame, deliveries, scan
+    from agpd.hotpath._compiled import WORK_PER_TURN, Flow, Port, Turn, fan_out, forward, scan
+    from agpd.hotpath._pure import Taker
 
-__all__ = ["COMPILED", "data_frame", "deliveries", "scan"]
+__all__ = ["COMPILED", "WORK_PER_TURN", "Flow", "Port", "Taker", "Turn", "fan_out", "forward", "scan"]

@@ -1,19 +1,39 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, nonecheck=True, cdivision=True
-"""The hot path, compiled; `_pure.py` is its twin and says what each part does.
+"""The hot path, compiled. `_pure.py` is its twin and describes its parts; here stands only what is different.
 
-Rules that keep it safe: a frame is looked at only after its length was compared, as a 64-bit number, with what the
-buffer still has; buffers are immutable bytes that the caller or a local variable holds.
+What keeps it safe:
+- A frame is looked at only after its length was compared, as an unsigned 64-bit number, with what the buffer has.
+- Buffers are immutable bytes that the caller or a local variable holds.
+- Slices for receivers are collected in a `Batch` and settled before anything is called that could look at a queue.
+- References are borrowed only between two such calls, and never across one.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from agpd.message import Message
+from agpd.wire.frames import Frame
 
 cdef enum:
     LENGTH_SIZE = 4
     PREFIX_SIZE = 24
     REST_MINIMUM = 20
+    DESTINATION_AT = 8
+    HANDLE_SIZE = 4
     FIRST_DATA_KIND = 0x80
     LAST_DATA_KIND = 0x82
+    FANOUT_ALL = 0
+    FANOUT_ANY = 1
+    WORK_LIMIT = 2048
+    RANGES = 1024  # slices in a batch
+    PORTS = 64  # receivers in a batch
+    KNOWN = 64  # flows remembered within a call
+
+WORK_PER_TURN = WORK_LIMIT
 
 
 cdef inline uint16_t u16(const uint8_t* at) noexcept nogil:
@@ -28,12 +48,418 @@ cdef inline uint64_t u64(const uint8_t* at) noexcept nogil:
     return <uint64_t>u32(at) << 32 | u32(at + 4)
 
 
+cdef class Turn:
+    cdef public object call_soon
+    cdef public list marked
+
+    def __cinit__(self, call_soon):
+        self.call_soon = call_soon
+        self.marked = []
+
+    def mark(self, port):
+        self.note(port)
+
+    cdef int note(self, port) except -1:
+        if not self.marked:
+            self.call_soon(self.end)
+        self.marked.append(port)
+        return 0
+
+    def end(self):
+        cdef list marked = self.marked
+        self.marked = []
+        left = iter(marked)
+        try:
+            for port in left:
+                port.flush()
+        finally:
+            for port in left:
+                self.note(port)
+
+
+cdef class Port:
+    cdef public Turn turn
+    cdef public list queue
+    cdef public int64_t queued, threshold
+    cdef public bint writable, full
+    cdef public dict flows
+    cdef public object reassembly, session, close_code
+    cdef public int64_t messages_in, deliveries, work
+    # Within one call of `forward`: the batch that holds slices for this port, and which.
+    cdef Batch* batch
+    cdef int32_t first, last
+    cdef Py_ssize_t size
+
+    def __cinit__(self, *_, **__):
+        self.queue = []
+        self.flows = {}
+        self.batch = NULL
+
+    def __init__(self, Turn turn not None, int64_t threshold):
+        self.turn = turn
+        self.queue = []
+        self.queued = 0
+        self.threshold = threshold
+        self.writable = True
+        self.full = False
+        self.messages_in = 0
+        self.deliveries = 0
+        self.work = 0
+
+    def pressed(self, size, count, producer, crowd=None):
+        raise NotImplementedError
+
+    def send(self, bytes data not None):
+        self.queue.append(data)
+        if not self.queued:
+            self.turn.note(self)
+        self.queued += PyBytes_GET_SIZE(data)
+
+    def offer(self, bytes data not None, int64_t count, producer, crowd=None):
+        return self.takes(data, count, producer, crowd)
+
+    cdef bint takes(self, bytes data, int64_t count, producer, crowd) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        self.queue.append(data)
+        if not self.queued:
+            self.turn.note(self)
+        self.queued += size
+        return self.queued <= self.threshold or self.pressed(size, count, producer, crowd)
+
+
+cdef class Flow:
+    cdef public object agent, entry
+    cdef public Port told
+    cdef public dict met
+
+    def __init__(self, agent, entry):
+        self.agent = agent
+        self.entry = entry
+        self.told = None
+        self.met = {}
+
+
+# -- batches: slices of one buffer, by receiver ------------------------------------------------------------
+
+cdef struct Range:
+    Py_ssize_t start
+    Py_ssize_t size
+    int32_t next  # index of the next one for the same port, -1: none
+    uint8_t stamped
+    uint8_t stamp[HANDLE_SIZE]  # the destination of its one frame, if stamped
+
+
+cdef struct Batch:
+    const uint8_t* buffer
+    int32_t ranges
+    int32_t ports
+    PyObject* port[PORTS]  # owned
+    Range range[RANGES]
+
+
+cdef int collect(
+    Batch* batch, bytes data, Port port, Py_ssize_t start, Py_ssize_t size, const uint8_t* stamp
+) except -1:
+    """Count data[start:start + size] as queued at this port, and put it there when the batch is settled."""
+    cdef Range* one
+    if port.batch != NULL and port.batch != batch:
+        # Only if a call of `forward` is made within another: what is in the other's batch stays behind this.
+        port.queue.append(cut(data, start, size, stamp))
+        port.queued += size
+        return 0
+    if batch.ranges == RANGES or batch.ports == PORTS:
+        settle(batch, data)
+    if port.batch == NULL:
+        Py_INCREF(port)
+        batch.port[batch.ports] = <PyObject*>port
+        batch.ports += 1
+        port.batch = batch
+        port.first = batch.ranges
+        port.size = 0
+    else:
+        batch.range[port.last].next = batch.ranges
+    one = &batch.range[batch.ranges]
+    one.start = start
+    one.size = size
+    one.next = -1
+    one.stamped = stamp != NULL
+    if stamp != NULL:
+        memcpy(one.stamp, stamp, HANDLE_SIZE)
+    port.last = batch.ranges
+    port.size += size
+    port.queued += size
+    batch.ranges += 1
+    return 0
+
+
+cdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t size, const uint8_t* stamp):
+    """A slice, with another destination if there is a stamp."""
+    cdef bytes made
+    if stamp == NULL and size == PyBytes_GET_SIZE(data):
+        return data
+    made = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, size)
+    if stamp != NULL:
+        memcpy(PyBytes_AS_STRING(made) + DESTINATION_AT, stamp, HANDLE_SIZE)
+    return made
+
+
+cdef bytes gather(Batch* batch, bytes data, Port port):
+    """Everything that the batch has for this port, as one slice."""
+    cdef Range* one = &batch.range[port.first]
+    cdef bytes made
+    cdef char* to
+    if one.next < 0:
+        return cut(data, one.start, one.size, one.stamp if one.stamped else NULL)
+    made = PyBytes_FromStringAndSize(NULL, port.size)
+    to = PyBytes_AS_STRING(made)
+    while True:
+        memcpy(to, batch.buffer + one.start, one.size)
+        if one.stamped:
+            memcpy(to + DESTINATION_AT, one.stamp, HANDLE_SIZE)
+        to += one.size
+        if one.next < 0:
+            return made
+        one = &batch.range[one.next]
+
+
+cdef int settle(Batch* batch, bytes data) except -1:
+    """Everything collected goes into the queues. Without memory for it, it is dropped, and the accounts are right."""
+    cdef int32_t place, settled = 0
+    cdef Port port
+    try:
+        for place in range(batch.ports):
+            port = <Port>batch.port[place]
+            port.queue.append(gather(batch, data, port))
+            settled += 1
+    finally:
+        for place in range(batch.ports):
+            port = <Port>batch.port[place]
+            if place >= settled:
+                port.queued -= port.size
+            port.batch = NULL
+            Py_DECREF(port)
+        batch.ports = batch.ranges = 0
+    return 0
+
+
+# -- the loop ----------------------------------------------------------------------------------------------
+
+cdef struct Known:
+    uint64_t pair
+    uint32_t round  # valid if it is the present one
+    PyObject* flow  # borrowed from the table of the link
+    PyObject* target  # borrowed from the flow, or NULL: the hub's
+
+
+cdef class Loop:
+    """One call of `forward`. What is borrowed or collected stands in it until it calls something else."""
+
+    cdef Port origin
+    cdef object taker
+    cdef bytes data
+    cdef Batch* batch
+    cdef uint32_t round
+
+    cdef int leave(self) except -1:
+        """Before anything is called that could look at a queue or change a table."""
+        self.round += 1
+        if self.batch.ports:
+            settle(self.batch, self.data)
+        return 0
+
+    cdef int mark(self, Port target) except -1:
+        if not target.turn.marked:
+            self.leave()
+        target.turn.note(target)
+        return 0
+
+    cdef int put(self, Py_ssize_t start, Py_ssize_t end, int64_t count, Flow flow, Port target) except -1:
+        """A collected run: into the outbox of its receiver, or to the hub."""
+        cdef Port origin = self.origin
+        cdef Py_ssize_t size = end - start
+        cdef bytes piece
+        if target is None:
+            origin.messages_in += count
+            self.leave()
+            self.taker.take(self.message(start, end, count), origin)
+            return 0
+        if not target.queued:
+            self.mark(target)
+        origin.messages_in += count
+        if target.queued + size <= target.threshold:
+            collect(self.batch, self.data, target, start, size, NULL)
+            origin.deliveries += count
+            return 0
+        self.leave()
+        piece = cut(self.data, start, size, NULL)
+        target.queue.append(piece)
+        target.queued += size
+        if target.pressed(size, count, origin):
+            origin.deliveries += count
+        else:
+            self.taker.dropped(piece, count, flow, origin)
+        return 0
+
+    cdef bint any(self, Py_ssize_t start, Py_ssize_t end, Flow flow) except -1:
+        """One frame to a member of a type, chosen at random. False, and nothing is done, if that takes questions."""
+        cdef Port link
+        cdef dict met = flow.met
+        cdef bytes packed
+        if not met:
+            return False
+        entry = flow.entry
+        members = entry.members
+        if not members or entry.namespace.observers:
+            return False
+        self.round += 1
+        member = members[self.taker.choose(len(members))]
+        link = member.link
+        if link.full or member.agent is flow.agent:
+            return False
+        if met.get(member) is not link:
+            self.leave()
+            self.taker.introduce(link, flow, member)
+        if link.queued + end - start > link.threshold:
+            return False
+        packed = member.packed
+        if len(packed) != HANDLE_SIZE:
+            raise ValueError("a handle has four bytes")
+        if not link.queued:
+            self.mark(link)
+        collect(self.batch, self.data, link, start, end - start, <const uint8_t*>PyBytes_AS_STRING(packed))
+        self.origin.messages_in += 1
+        self.origin.deliveries += 1
+        return True
+
+    cdef int single(self, Py_ssize_t start, Py_ssize_t end) except -1:
+        """One frame that is not part of a run."""
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(self.data) + start
+        self.leave()
+        if FIRST_DATA_KIND <= at[4] <= LAST_DATA_KIND and self.origin.session.is_open:
+            self.origin.messages_in += 1
+            self.taker.take(self.message(start, end, 1), self.origin)
+            return 0
+        body = PyBytes_FromStringAndSize(<const char*>at + PREFIX_SIZE, end - start - PREFIX_SIZE)
+        frame = Frame(at[4], at[5], u16(at + 6), u32(at + 8), u32(at + 12), u64(at + 16), body)
+        self.taker.control(frame, self.origin)
+        return 0
+
+    cdef object message(self, Py_ssize_t start, Py_ssize_t end, int64_t count):
+        cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(self.data) + start
+        piece = cut(self.data, start, end - start, NULL)
+        return Message(at[4], at[5], u16(at + 6), u32(at + 8), u32(at + 12), u64(at + 16), piece, count)
+
+    cdef Py_ssize_t walk(self) except -1:
+        """Take the whole frames; returns where the unfinished rest begins. Whatever is collected is settled."""
+        cdef Port origin = self.origin, target = None
+        cdef Flow flow = None
+        cdef dict flows = origin.flows
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.data), position = 0, start = 0, end
+        cdef const uint8_t* buffer = <const uint8_t*>PyBytes_AS_STRING(self.data)
+        cdef const uint8_t* at
+        cdef int64_t longest = origin.reassembly.limit - LENGTH_SIZE, length, count = 0
+        # kind and flags, fan-out; both handles: of the frame, and of the run
+        cdef uint32_t verb, run_verb = 0
+        cdef uint64_t pair, run_pair = 0
+        cdef bint in_run = False
+        cdef Known known[KNOWN]
+        cdef Known* slot
+        cdef PyObject* found
+        memset(known, 0, sizeof(known))
+        while size - position >= PREFIX_SIZE:
+            at = buffer + position
+            length = u32(at)
+            if length < REST_MINIMUM or length > longest or length + LENGTH_SIZE > size - position:
+                break
+            end = position + LENGTH_SIZE + length
+            verb = u32(at + 4)
+            pair = u64(at + DESTINATION_AT)
+            if in_run and pair == run_pair and verb == run_verb:
+                count += 1
+                position = end
+                continue
+            if count:
+                self.put(start, position, count, flow, target)
+                if target is None and origin.work > WORK_LIMIT:
+                    count = 0
+                    break
+            # Data without flags?
+            if (verb >> 16 & 0xFF) == 0 and FIRST_DATA_KIND <= verb >> 24 <= LAST_DATA_KIND:
+                slot = &known[(pair >> 32 ^ pair) & (KNOWN - 1)]
+                if slot.pair == pair and slot.round == self.round:
+                    flow = <Flow>slot.flow
+                    target = <Port>slot.target if slot.target != NULL else None
+                else:
+                    found = PyDict_GetItemWithError(flows, pair)
+                    if found == NULL:
+                        flow = target = None
+                    else:
+                        flow = <Flow?><object>found
+                        target = flow.told
+                        if target is not None and target is not flow.entry.link:
+                            target = None  # it has moved or gone: the hub finds out
+                        slot.pair = pair
+                        slot.round = self.round
+                        slot.flow = <PyObject*>flow
+                        slot.target = <PyObject*>target if target is not None else NULL
+            else:
+                flow = target = None
+            if flow is not None and (flow.told is not None or (verb & 0xFFFF) == FANOUT_ALL):
+                run_pair, run_verb, in_run = pair, verb, True
+                start, count = position, 1
+            else:
+                target, in_run, count = None, False, 0
+                if flow is None or (verb & 0xFFFF) != FANOUT_ANY or not self.any(position, end, flow):
+                    # Control frames, the first message of a flow, choices that are not simple.
+                    self.single(position, end)
+                    if origin.close_code is not None:
+                        return -2
+                    longest = origin.reassembly.limit - LENGTH_SIZE  # a hello changes it
+                    if origin.work > WORK_LIMIT:
+                        position = end
+                        break
+            position = end
+        if count:
+            self.put(start, position, count, flow, target)
+        return position
+
+
+def forward(bytes data not None, Port origin not None, taker):
+    cdef Batch batch
+    cdef Loop loop = Loop.__new__(Loop)
+    cdef Py_ssize_t position
+    cdef bint tired
+    data = origin.reassembly.gather(data)
+    batch.buffer = <const uint8_t*>PyBytes_AS_STRING(data)
+    batch.ranges = batch.ports = 0
+    loop.origin, loop.taker, loop.data = origin, taker, data
+    loop.batch, loop.round = &batch, 1
+    try:
+        position = loop.walk()
+    finally:
+        settle(&batch, data)
+    if position < 0:
+        return False
+    origin.reassembly.keep(data, position)
+    tired = origin.work > WORK_LIMIT
+    origin.work = 0
+    return tired
+
+
+def fan_out(links, bytes data not None, int64_t count, producer, crowd):
+    cdef list losers = []
+    cdef Port link
+    for link in links:
+        if not link.takes(data, count, producer, crowd):
+            losers.append(link)
+    return losers
+
+
 def scan(bytes data not None, Py_ssize_t position, Py_ssize_t limit):
-    """The consecutive whole data frames from `position` on, and where the next frame begins."""
     cdef const uint8_t* buffer = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef const uint8_t* at
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef uint64_t length
+    cdef int64_t length
     cdef list found = []
     if position < 0:
         raise ValueError("position is negative")
@@ -42,12 +468,9 @@ def scan(bytes data not None, Py_ssize_t position, Py_ssize_t limit):
         length = u32(at)
         if not FIRST_DATA_KIND <= at[4] <= LAST_DATA_KIND or length < REST_MINIMUM:
             break
-        if length + LENGTH_SIZE > <uint64_t>(size - position) or <Py_ssize_t>(length + LENGTH_SIZE) > limit:
+        if length + LENGTH_SIZE > size - position or length + LENGTH_SIZE > limit:
             break
-        body = PyBytes_FromStringAndSize(<const char*>at + PREFIX_SIZE, <Py_ssize_t>length - REST_MINIMUM)
+        body = PyBytes_FromStringAndSize(<const char*>at + PREFIX_SIZE, length - REST_MINIMUM)
         found.append((at[4], at[5], u16(at + 6), u32(at + 8), u32(at + 12), u64(at + 16), body))
-        position += <Py_ssize_t>length + LENGTH_SIZE
+        position += length + LENGTH_SIZE
     return found, position
-
-
-include "client.pxi"

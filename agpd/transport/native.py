@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import cast
 
 from agpd.errors import Code, Fatal
-from agpd.gateway.forward import forward
 from agpd.gateway.hub import Hub
 from agpd.gateway.link import Link
 from agpd.gateway.principal import PLAINTEXT, Principal
+from agpd.hotpath import forward
 
 # The carrier's own buffer: what it holds above this waits in the outbox, where the policy counts it.
 CARRIER_HIGH_BYTES = 256 * 1024

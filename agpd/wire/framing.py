@@ -1,7 +1,7 @@
 """Bytes of a stream to whole frames, with every length judged before anything is kept.
 
 `Reassembly` keeps what has come of an unfinished frame; `split` walks whole frames. The gateway's forwarding
-loop walks the buffer itself (`gateway/forward.py`) and shares `Reassembly` and `check_length`.
+loop walks the buffer itself (`hotpath`) and shares `Reassembly` and `check_length`.
 """
 
 from collections.abc import Iterator

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from agpd.app import Gateway, memory_gateway
-from agpd.gateway.forward import forward
 from agpd.gateway.link import Link
 from agpd.gateway.principal import PLAINTEXT
+from agpd.hotpath import forward
 from agpd.wire import envelope, frames
 from agpd.wire.frames import Kind
 from agpd.wire.framing import Reassembly, split

@@ -17,8 +17,9 @@ from agpd.errors import Code, Refused, code_of
 from agpd.gateway.admission import Admission, Grant
 from agpd.gateway.hub import Hub
 from agpd.gateway.link import Link
-from agpd.gateway.outbox import Clock, OutboxLimits, Turn
+from agpd.gateway.outbox import Clock, OutboxLimits
 from agpd.gateway.principal import Principal
+from agpd.hotpath import Turn
 from agpd.names import parse_pattern
 from agpd.routing.router import Router
 from agpd.transport.native import NativeProtocol

@@ -3,7 +3,8 @@
 import pytest
 from scenarios.harness import HandClock
 
-from agpd.gateway.outbox import FLUSH_BYTES, Bucket, Clock, Crowd, Outbox, OutboxLimits, Turn
+from agpd.gateway.outbox import FLUSH_BYTES, Bucket, Clock, Crowd, Outbox, OutboxLimits
+from agpd.hotpath import Turn
 
 MARK, LIMIT, BUDGET_S = 100, 400, 0.5
 

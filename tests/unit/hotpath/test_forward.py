@@ -1,11 +1,11 @@
-"""agpd/gateway/forward.py: what goes on as it lies, what is put to the hub, and where the loop stops."""
+"""agpd/hotpath: `forward`: what goes on as it lies, what is put to the hub, and where the loop stops."""
 
 import pytest
 from scenarios.harness import World
 
 from agpd.errors import Code, Fatal
-from agpd.gateway.forward import forward
 from agpd.gateway.outbox import OutboxLimits
+from agpd.hotpath import forward
 from agpd.wire import frames
 from agpd.wire.frames import Kind
 
