@@ -108,6 +108,7 @@ def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
 async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     from agpd.app import Gateway
     from agpd.telemetry.logs import event
+    from agpd.transport.collector import Collector
 
     _raise_descriptor_limit(config.limits.connections)
     stops: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -117,6 +118,7 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
         loop.add_signal_handler(number, stops.put_nowait, number)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     gateway.start()
+    Collector(loop).start()
     host, port = gateway.address
     event(_log, logging.INFO, "listening", address=f"{host}:{port}", tls=not config.listen.plaintext)
     ready(gateway)
