@@ -13,8 +13,31 @@ COMPILED: bool = os.environ.get("AGPD_PURE") != "1" and find_spec("agpd.hotpath.
 
 if TYPE_CHECKING or not COMPILED:
     from agpd.hotpath._pure import WORK_PER_TURN, Flow, Port, Taker, Turn, fan_out, forward, scan
+    from agpd.hotpath._pure_client import data_frame, deliveries
 else:
-    from agpd.hotpath._compiled import WORK_PER_TURN, Flow, Port, Turn, fan_out, forward, scan
+    from agpd.hotpath._compiled import (
+        WORK_PER_TURN,
+        Flow,
+        Port,
+        Turn,
+        data_frame,
+        deliveries,
+        fan_out,
+        forward,
+        scan,
+    )
     from agpd.hotpath._pure import Taker
 
-__all__ = ["COMPILED", "WORK_PER_TURN", "Flow", "Port", "Taker", "Turn", "fan_out", "forward", "scan"]
+__all__ = [
+    "COMPILED",
+    "WORK_PER_TURN",
+    "Flow",
+    "Port",
+    "Taker",
+    "Turn",
+    "data_frame",
+    "deliveries",
+    "fan_out",
+    "forward",
+    "scan",
+]

@@ -474,3 +474,6 @@ def scan(bytes data not None, Py_ssize_t position, Py_ssize_t limit):
         found.append((at[4], at[5], u16(at + 6), u32(at + 8), u32(at + 12), u64(at + 16), body))
         position += length + LENGTH_SIZE
     return found, position
+
+
+include "client.pxi"
