@@ -58,7 +58,8 @@ class Agent(Sender):
         """
         if _running_loop() is not self._uplink.loop:
             self._uplink.check_loop()
-        message = await self.inbox.get(timeout)
+        inbox = self.inbox
+        message = inbox.take() if inbox.is_ready else await inbox.get(timeout)
         if type is not None:
             message.expect(type)
         return message
@@ -67,6 +68,10 @@ class Agent(Sender):
         return self
 
     async def __anext__(self) -> Message[Any]:
+        # Not by way of `receive`: each coroutine less is 90 ns for each message.
+        inbox = self.inbox
+        if inbox.is_ready and _running_loop() is self._uplink.loop:
+            return inbox.take()
         try:
             return await self.receive()
         except Closed as error:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 from agpd.errors import Code, Fatal, code_of
 from agpd.wire import frames
-from agpd.wire.frames import PREFIX, PREFIX_SIZE, REST_MINIMUM, Body, Frame, Kind, encode
+from agpd.wire.frames import LENGTH_SIZE, PREFIX_SIZE, Body, Frame, Kind, encode, parse
 from agpd.wire.framing import Reassembly, check_length
 from agpd.wire.session import Session, Side
 from agpd_client.delivery import Delivery
@@ -20,7 +20,6 @@ GREETING_LIMIT_BYTES = 4096
 HANDLES_LIMIT = 1024
 # In OpenSSL's names of the TLS alerts by which a peer refuses a certificate.
 _REFUSING_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
-_FIRST_DATA_KIND = frames.FIRST_DATA_KIND
 
 
 class Owner(Protocol):
@@ -216,25 +215,22 @@ class Connection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         data = self._reassembly.gather(data)
-        unpack, take = PREFIX.unpack_from, self.delivery.take
-        limit, is_open = self._reassembly.limit, self._session.is_open
         position, size = 0, len(data)
-        while size - position >= PREFIX_SIZE:
-            length, kind, flags, fanout, destination, source, id_ = unpack(data, position)
-            end = position + 4 + length
-            if length < REST_MINIMUM or end - position > limit:
-                check_length(length, limit)
+        while True:
+            limit = self._reassembly.limit
+            if self._session.is_open:
+                position = self.delivery.take(data, position, limit)
+            if size - position < PREFIX_SIZE:
+                break
+            length = int.from_bytes(data[position : position + LENGTH_SIZE], "big")
+            check_length(length, limit)
+            end = position + LENGTH_SIZE + length
             if end > size:
                 break
-            body = data[position + PREFIX_SIZE : end]
-            if kind >= _FIRST_DATA_KIND and is_open and kind <= frames.LAST_DATA_KIND:
-                take(kind, fanout, destination, source, id_, body)
-            else:
-                known = self._session.receive(kind)
-                self._control[known](Frame(kind, flags, fanout, destination, source, id_, body))
-                limit, is_open = self._reassembly.limit, self._session.is_open
-                if self.is_closed:
-                    return
+            frame = parse(data, position)
+            self._control[self._session.receive(frame.kind)](frame)
+            if self.is_closed:
+                return
             position = end
         self._reassembly.keep(data, position)
 

@@ -1,14 +1,17 @@
 """Which local receivers a delivery is for (`proto/native.md` 7.3 to 7.6), and handing it to them."""
 
+import struct
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agpd.errors import Fatal
+from agpd.hotpath import deliveries
 from agpd.names import parse
 from agpd.wire.envelope import unpack
 from agpd.wire.frames import FANOUT_ALL, Kind
 from agpd_client.events import Statistics
+from agpd_client.flows import Flow, Flows
 from agpd_client.inbox import Inbox
 from agpd_client.message import Message
 from agpd_client.routes import Routes
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 # 6.2: clocks may differ by this much.
 EXPIRY_LEEWAY_MS = 30_000
+# kind, flags, fan-out, destination, source
+_HEAD = struct.Struct(">BBHII")
 _REQUEST, _REPLY = int(Kind.REQUEST), int(Kind.REPLY)
 
 
@@ -30,11 +35,10 @@ def _now_ms() -> int:
 class Receiver:
     """An agent, the queue that takes its messages to one destination, and the type they are decoded to."""
 
-    __slots__ = ("agent", "handle", "inbox", "kind")
+    __slots__ = ("agent", "inbox", "kind")
 
     def __init__(self, agent: "Agent", subscription: "Subscription[Any] | None") -> None:
         self.agent = agent
-        self.handle = agent.handle
         self.inbox: Inbox = agent.inbox if subscription is None else subscription.inbox
         self.kind: Any = None if subscription is None else subscription.type
 
@@ -56,14 +60,15 @@ class Delivery:
         self._statistics = statistics
         self._connection = connection
         self._now_ms = now_ms
-        # destination handle * 2 + (fan-out is ALL) -> receivers
-        self._known: dict[int, list[Receiver]] = {}
+        self._flows = Flows(self._find)
 
     def announce(self, handle: int, name: str) -> None:
         """The handle stands for the name."""
-        if self.names.get(handle) != name:
+        before = self.names.get(handle)
+        if before != name:
             self.names[handle] = name
-            self.changed()
+            if before is not None:  # else nothing is remembered of it
+                self.changed()
 
     def withdraw(self, handles: list[int]) -> None:
         """The handles stand for nothing any more."""
@@ -73,81 +78,90 @@ class Delivery:
 
     def changed(self) -> None:
         """Agents, subscriptions or their queues have changed."""
-        self._known.clear()
+        self._flows.clear()
 
-    def take(self, kind: int, fanout: int, destination: int, source: int, id_: int, body: bytes) -> None:
-        """One data frame from the gateway."""
+    def take(self, data: bytes, position: int, limit: int) -> int:
+        """Hand over the data frames from `position` on; where the next frame begins. `limit`: of a frame, in bytes."""
+        runs, position = deliveries(data, position, limit, self._flows, Message, self._unusual)
+        for flow, messages, size in runs:
+            if flow.is_reply:
+                self._replies(flow, messages)
+            elif flow.inbox is None:
+                self._statistics.strays += len(messages)
+            else:
+                copies = [(copy, [each.copy_for(copy) for each in messages]) for copy in flow.copies]
+                self._hand(flow, messages, size)
+                for copy, theirs in copies:
+                    self._hand(copy, theirs, size)
+        return position
+
+    def _unusual(self, flow: Flow, id_: int, data: bytes) -> Message[Any] | None:
+        """A message whose envelope has more than a payload; None if it is unreadable or too late."""
         try:
-            envelope = unpack(body)
+            envelope = unpack(data)
         except Fatal:  # the sending agent's fault; other messages on this connection are not to suffer
             self._statistics.unreadable += 1
-            return
-        if envelope.expires_ms and envelope.expires_ms + EXPIRY_LEEWAY_MS < self._now_ms():
+            return None
+        expires = envelope.expires_ms
+        if expires and expires + EXPIRY_LEEWAY_MS < self._now_ms():
             self._statistics.expired += 1
-            return
-        name = self.names.get(source, "")
-        if kind == _REPLY:
-            self._reply(
-                Message(
-                    envelope,
-                    name,
-                    self.names.get(destination, ""),
-                    fanout,
-                    id_,
-                    len(body),
-                    False,
-                    None,  # type: ignore[arg-type]  # nobody answers a reply
-                    self._connection,
-                    source,
-                    None,
-                ),
-                destination,
-            )
-            return
-        receivers = self._known.get(destination * 2 + (fanout == FANOUT_ALL))
-        if receivers is None:
-            receivers = self._resolve(destination, fanout)
-        if not receivers:
-            receivers = self._routed(destination, source)
-        target = self.names.get(destination, "")
-        is_request = kind == _REQUEST
-        handed = 0
-        for receiver in receivers:
-            if receiver.handle == source:  # 7.4
-                continue
-            handed += 1
-            message: Message[Any] = Message(
-                envelope,
-                name,
-                target,
-                fanout,
-                id_,
-                len(body),
-                is_request,
-                receiver.agent,
-                self._connection,
-                source,
-                receiver.kind,
-            )
-            if is_request and receiver.agent.handler is not None:
-                receiver.agent.handler.take(message)
+            return None
+        return Message(
+            flow,
+            id_,
+            len(data),
+            envelope.body,
+            envelope.content_type,
+            envelope.correlation,
+            expires,
+            envelope.headers,
+        )
+
+    def _hand(self, flow: Flow, messages: list[Message[Any]], size: int) -> None:
+        self._statistics.received += len(messages)
+        handler = flow.agent.handler if flow.is_request and flow.agent is not None else None
+        if handler is not None:
+            for message in messages:
+                handler.take(message)
+        elif flow.inbox is not None:
+            flow.inbox.put_all(messages, size)
+
+    def _replies(self, flow: Flow, messages: list[Message[Any]]) -> None:
+        for message in messages:
+            if self._connection.calls.answer(message.correlation, flow.destination_handle, message):
+                self._statistics.received += 1
             else:
-                receiver.inbox.put(message)
-        self._statistics.received += handed
-        if not handed:
-            self._statistics.strays += 1
+                self._statistics.strays += 1
 
-    def _reply(self, message: Message[Any], destination: int) -> None:
-        if self._connection.calls.answer(message.correlation, destination, message):
-            self._statistics.received += 1
-        else:
-            self._statistics.strays += 1
+    def _find(self, head: bytes) -> tuple[Flow, bool]:
+        """The flow of frames that begin so, and whether that lasts: not while a handle stands for nothing."""
+        kind, _, fanout, destination, source = _HEAD.unpack(head)
+        lasting = source in self.names and destination in self.names
+        receivers: list[Receiver | None] = []
+        if kind != _REPLY:
+            receivers += self._resolve(destination, source, fanout)
+        flows = [self._flow(kind, fanout, destination, source, each) for each in receivers or [None]]
+        flows[0].copies = tuple(flows[1:])
+        return flows[0], lasting
 
-    def _resolve(self, destination: int, fanout: int) -> list[Receiver]:
+    def _flow(self, kind: int, fanout: int, destination: int, source: int, receiver: Receiver | None) -> Flow:
+        return Flow(
+            self._connection,
+            (self.names.get(source, ""), self.names.get(destination, "")),
+            (source, destination),
+            fanout,
+            is_request=kind == _REQUEST,
+            is_reply=kind == _REPLY,
+            agent=None if receiver is None else receiver.agent,
+            inbox=None if receiver is None else receiver.inbox,
+            type=None if receiver is None else receiver.kind,
+        )
+
+    def _resolve(self, destination: int, source: int, fanout: int) -> list[Receiver]:
         name = self.names.get(destination)
         receivers = [] if name is None else self._receivers(name, fanout == FANOUT_ALL)
-        self._known[destination * 2 + (fanout == FANOUT_ALL)] = receivers
-        return receivers
+        receivers = receivers or self._routed(destination, source)
+        return [each for each in receivers if each.agent.handle != source]  # 7.4
 
     def _routed(self, destination: int, source: int) -> list[Receiver]:
         """The agent of the longest matching route of the sender's organization that does not lead back to it."""

@@ -52,16 +52,15 @@ class Feed(Generic[Item]):
 
         Raises `Timeout`, or what `fail` was given once the queue is empty.
         """
-        if self.items:
-            return self.take()
-        try:
-            async with asyncio.timeout(timeout):
-                while not self.items:
-                    if self.error is not None:
-                        raise self.error
-                    await self._wait()
-        except TimeoutError:
-            raise Timeout(f"nothing was received within {timeout} s") from None
+        if not self.items:
+            if timeout is None:
+                await self._filled()
+            else:
+                try:
+                    async with asyncio.timeout(timeout):
+                        await self._filled()
+                except TimeoutError:
+                    raise Timeout(f"nothing was received within {timeout} s") from None
         return self.take()
 
     def fail(self, error: AgpError) -> None:
@@ -72,6 +71,12 @@ class Feed(Generic[Item]):
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+
+    async def _filled(self) -> None:
+        while not self.items:
+            if self.error is not None:
+                raise self.error
+            await self._wait()
 
     async def _wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -157,6 +162,11 @@ class Inbox(Feed["Message[Any]"]):
         self._untold = 0  # dropped since the last message that told
 
     @property
+    def is_ready(self) -> bool:
+        """Is there a message, and nothing else to be told first?"""
+        return bool(self.items) and not (self._untold and self.policy == "error")
+
+    @property
     def is_stuffed(self) -> bool:
         """Full even for one that stretches."""
         return len(self.items) >= STRETCH * self.bound or self.bytes >= STRETCH * INBOX_LIMIT_BYTES
@@ -173,6 +183,21 @@ class Inbox(Feed["Message[Any]"]):
         if self._waiters:
             self._wake()
 
+    def put_all(self, messages: "list[Message[Any]]", size: int) -> None:
+        """`put` each; `size` is that of all of them."""
+        items = self.items
+        is_roomy = len(items) + len(messages) < self.bound and self.bytes + size < INBOX_LIMIT_BYTES
+        if not is_roomy or self._untold:
+            for message in messages:
+                self.put(message)
+            return
+        items.extend(messages)
+        self.bytes += size
+        for _ in messages:
+            if not self._waiters:
+                return
+            self._wake()
+
     def take(self) -> "Message[Any]":
         """The first message."""
         message = self.items.popleft()
@@ -185,14 +210,14 @@ class Inbox(Feed["Message[Any]"]):
 
     async def get(self, timeout: float | None = None) -> "Message[Any]":
         """The next message; with the policy `error` raises `Backpressure` if some were lost."""
+        if self.is_ready:
+            return self.take()
         if self._untold and self.policy == "error":
             lost, self._untold = self._untold, 0
             raise Backpressure(
                 f"the inbox was full ({self.bound} messages) and {lost} were lost; receive faster, raise the limit "
                 "or choose the policy 'block'"
             )
-        if self.items:  # before the call below: a coroutine less is 130 ns of 1,050 per message
-            return self.take()
         return await super().get(timeout)
 
     def remove(self, wanted: "Callable[[Message[Any]], bool]") -> "list[Message[Any]]":

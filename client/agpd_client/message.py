@@ -2,106 +2,79 @@
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agpd.wire.envelope import Envelope
+import msgspec
+
 from agpd_client import codec
 
 if TYPE_CHECKING:
     from agpd_client.agent import Agent
-    from agpd_client.connection import Connection
+    from agpd_client.flows import Flow
 
 Data = TypeVar("Data")
 _NOT_YET: Any = object()
+_AS_FLOW: Any = object()
 _NO_HEADERS: dict[str, str] = {}
 
 
-class Message(Generic[Data]):
+class Message(msgspec.Struct, Generic[Data], eq=False):
     """What an agent has received.
 
     `source` and `destination` are names; `destination` is the receiver's own full name, a topic, or for fan-outs
-    other than ALL the topic with the receiver's UUID. `size` is that of the frame in bytes. `dropped` says how many
-    messages were lost in this queue just before this one.
+    other than ALL the topic with the receiver's UUID. `body` is the payload as it came, `content_type` a number of
+    `agpd.wire.envelope.ContentType` or a media type, `size` the bytes of both. `correlation` is the id of the request
+    that a reply answers, else 0; `expires_ms` is Unix time, 0 for never. `dropped` says how many messages were lost in
+    this queue just before this one.
     """
 
-    __slots__ = (
-        "_agent",
-        "_connection",
-        "_data",
-        "_envelope",
-        "_source_handle",
-        "_type",
-        "destination",
-        "dropped",
-        "fanout",
-        "id",
-        "is_request",
-        "size",
-        "source",
-    )
+    # A struct: making one takes 90 ns, making an instance of a class with as many attributes 600.
+    _flow: "Flow"
+    id: int
+    size: int
+    body: bytes
+    content_type: int | str
+    correlation: int = 0
+    expires_ms: int = 0
+    _headers: dict[str, str] | None = None
+    dropped: int = 0
+    _type: Any = _AS_FLOW
+    _data: Any = _NOT_YET
 
-    def __init__(
-        self,
-        envelope: Envelope,
-        source: str,
-        destination: str,
-        fanout: int,
-        id: int,  # noqa: A002  (the field's name)
-        size: int,
-        is_request: bool,
-        agent: "Agent",
-        connection: "Connection",
-        source_handle: int,
-        kind: Any,
-    ) -> None:
-        self._envelope = envelope
-        self.source = source
-        self.destination = destination
-        self.fanout = fanout
-        self.id = id
-        self.size = size
-        self.is_request = is_request
-        self.dropped = 0
-        self._agent = agent
-        self._connection = connection
-        self._source_handle = source_handle
-        self._type = kind
-        self._data = _NOT_YET
+    @property
+    def source(self) -> str:
+        """Full name of the sender."""
+        return self._flow.source
+
+    @property
+    def destination(self) -> str:
+        """The name that it was sent to."""
+        return self._flow.destination
+
+    @property
+    def fanout(self) -> int:
+        """To how many it was sent: ALL, ANY or a number."""
+        return self._flow.fanout
+
+    @property
+    def is_request(self) -> bool:
+        """Does somebody wait for a reply?"""
+        return self._flow.is_request
 
     @property
     def data(self) -> Data:
         """The payload as a Python value, decoded once. Raises `DecodeError`, for error replies `RemoteError`."""
         if self._data is _NOT_YET:
-            envelope = self._envelope
-            self._data = codec.decode(envelope.body, envelope.content_type, self._type)
+            kind = self._flow.type if self._type is _AS_FLOW else self._type
+            self._data = codec.decode(self.body, self.content_type, kind)
         return self._data  # type: ignore[no-any-return]
-
-    @property
-    def body(self) -> bytes:
-        """The payload as it came."""
-        return self._envelope.body
-
-    @property
-    def content_type(self) -> int | str:
-        """A number of `agpd.wire.envelope.ContentType`, or a media type."""
-        return self._envelope.content_type
 
     @property
     def headers(self) -> dict[str, str]:
         """What the sender put beside the payload. Not to be changed."""
-        return self._envelope.headers or _NO_HEADERS
-
-    @property
-    def correlation(self) -> int:
-        """The id of the request that this reply answers; 0 if it is none."""
-        return self._envelope.correlation
-
-    @property
-    def expires_ms(self) -> int:
-        """Unix time in ms after which nobody needs it; 0 for never."""
-        return self._envelope.expires_ms
+        return self._headers or _NO_HEADERS
 
     def decode(self, type: Any) -> Any:  # noqa: A002  (the word of the API)
         """The payload as this type. Raises `DecodeError`."""
-        return codec.decode(self._envelope.body, self._envelope.content_type, type)
+        return codec.decode(self.body, self.content_type, type)
 
     def expect(self, kind: Any) -> None:
         """Let `data` be decoded as `kind`."""
@@ -118,9 +91,25 @@ class Message(Generic[Data]):
         """Answer the request with `RemoteError(type of error, its text)`."""
         await self._answer(*codec.encode_failure(error), None)
 
+    def copy_for(self, flow: "Flow") -> "Message[Any]":
+        """The same for another receiver."""
+        return Message(
+            flow,
+            self.id,
+            self.size,
+            self.body,
+            self.content_type,
+            self.correlation,
+            self.expires_ms,
+            self._headers,
+        )
+
     async def _answer(self, body: bytes, content_type: int, headers: dict[str, str] | None) -> None:
-        handle = (self._connection, self._source_handle)
-        await self._agent.answer(self.source, handle, self.id, body, content_type, headers)
+        flow = self._flow
+        if flow.agent is not None:  # a request has a receiver
+            await flow.agent.answer(
+                flow.source, (flow.connection, flow.source_handle), self.id, body, content_type, headers
+            )
 
     def __repr__(self) -> str:
         verb = "request" if self.is_request else "message"
