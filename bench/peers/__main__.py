@@ -1,0 +1,39 @@
+"""`make bench-peers`.
+
+python -m bench.peers [--peers nats,redis] [--repeat N] [--share X] [--output DIRECTORY]
+"""
+
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bench.load.card import card
+from bench.peers import catalogue, results, suite
+
+
+@click.command()
+@click.option("--peers", default="", envvar="PEERS", help="Keys separated by commas; left out: all.")
+@click.option("--repeat", type=click.IntRange(1), default=5, envvar="BENCH_REPEAT", show_envvar=True)
+@click.option("--share", type=click.FloatRange(0, 10), default=1.0, help="Scales the number of messages.")
+@click.option("--output", type=click.Path(path_type=Path), default=results.DIRECTORY)
+def main(peers: str, repeat: int, share: float, output: Path) -> None:
+    """Measure agpd beside other systems; write figures, a table and plots."""
+    try:
+        systems = catalogue.chosen(peers)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    # So that servers are ended then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    machine = card(datetime.now(UTC))
+    able, found = suite.present(systems, click.echo)
+    entries = suite.run(able, repeat, share, click.echo)
+    result = results.Result(card=machine, repeat=repeat, peers=found, entries=entries)
+    path = results.write(result, output)
+    click.echo(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
