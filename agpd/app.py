@@ -53,8 +53,8 @@ class Gateway:
         self._address = ("", 0)
         self._loop = loop
         self._wall_clock = wall_clock
-        self._rounds: asyncio.TimerHandle | None = loop.call_later(ROUND_S, self._round)
-        self._round_at = loop.time()
+        self._steps: asyncio.TimerHandle | None = None
+        self._step_after(ROUND_S)
         self._reload_due = loop.time() + config.tls.reload_check_s
         self._alarmed = False
 
@@ -129,9 +129,9 @@ class Gateway:
         await self._until(lambda: not self.hub.lingering, self._loop.time() + linger)
         for link in list(self.hub.lingering):
             link.carrier.abort()
-        if self._rounds is not None:
-            self._rounds.cancel()
-            self._rounds = None
+        if self._steps is not None:
+            self._steps.cancel()
+            self._steps = None
         ended = {f"ended_{code.name.lower()}": count for code, count in self.hub.ended.items()}
         event(_log, logging.INFO, "stopped", **self.hub.statistics(), **ended)
 
@@ -163,24 +163,30 @@ class Gateway:
             raise Fatal(Code.CERTIFICATE_REVOKED)
         return principal
 
-    def _round(self) -> None:
-        self._rounds = self._loop.call_later(ROUND_S, self._round)
+    def _step_after(self, seconds: float) -> None:
+        self._step_due = self._loop.time() + seconds
+        self._steps = self._loop.call_at(self._step_due, self._step)
+
+    def _step(self) -> None:
+        """A part of the periodic check of all links, and of what else has to be looked at."""
         now = self._loop.time()
-        late, self._round_at = now - self._round_at - ROUND_S, now
+        late = now - self._step_due
         if late > LATE_S:  # stopped by a signal, or starved
             self._lifecycle.forgive(late)
-        self._lifecycle.check()
-        self._end_expired(self._wall_clock())
+        links, pause_s = self._lifecycle.step()
+        self._step_after(pause_s)
+        self._end_expired(links, self._wall_clock())
         if self.certificates is not None and now >= self._reload_due:
             self._reload_due = now + self.config.tls.reload_check_s
             if self.certificates.changed():
                 self.reload()
             self._warn_of_revocations(self.certificates.crl_life_left())
 
-    def _end_expired(self, now: float) -> None:
+    def _end_expired(self, links: list[Link], now: float) -> None:
         """A certificate holds as long as it says, for connections that stand too."""
-        for link in [each for each in self.hub.links if now > each.principal.not_after + LEEWAY_S]:
-            self.hub.end(link, Code.CERTIFICATE_EXPIRED)
+        for link in links:
+            if now > link.principal.not_after + LEEWAY_S:
+                self.hub.end(link, Code.CERTIFICATE_EXPIRED)
 
     def _warn_of_revocations(self, life_left: float | None) -> None:
         short = life_left is not None and life_left < CRL_ALARM

@@ -172,7 +172,7 @@ async def test_a_connection_ends_with_its_certificate(tmp_path):
     client.transport.write(HELLO)
     await client.expect(Kind.WELCOME)
     (link,) = gateway.hub.links
-    gateway._end_expired(link.principal.not_after + LEEWAY_S)  # control: it has not ended yet
+    gateway._end_expired([link], link.principal.not_after + LEEWAY_S)  # control: it has not ended yet
     assert link in gateway.hub.links
     now[0] = link.principal.not_after + LEEWAY_S + 1
     said = await client.expect(Kind.CLOSE)

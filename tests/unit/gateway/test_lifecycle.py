@@ -6,7 +6,7 @@ from scenarios.harness import MIB, Agent, World
 from agpd.config import Config, Limits
 from agpd.config import Outbox as OutboxSettings
 from agpd.errors import Code
-from agpd.gateway.lifecycle import Deadlines, Lifecycle
+from agpd.gateway.lifecycle import PART_LINKS, PARTS_LIMIT, ROUND_S, Deadlines, Lifecycle
 from agpd.gateway.outbox import OutboxLimits
 from agpd.wire import frames
 from agpd.wire.frames import Kind
@@ -262,3 +262,72 @@ def test_nobody_is_blamed_for_the_time_the_gateway_stood_still(world):
     world.run(6)
     greeting.expect_closed(Code.HANDSHAKE_TIMEOUT)
     peer.expect_closed(Code.FRAME_TIMEOUT)
+
+
+def one_round(world: Rounds) -> list[tuple[int, float]]:
+    """Every step of a round: how many links were judged, and the pause after it."""
+    steps = []
+    while not steps or sum(pause for _, pause in steps) < ROUND_S - 1e-9:
+        links, pause = world.lifecycle.step()
+        world.clock.advance(pause)
+        world.turn()
+        steps.append((len(links), pause))
+    return steps
+
+
+@pytest.mark.parametrize("count", [0, 1, PART_LINKS, PART_LINKS + 1, 7 * PART_LINKS])
+def test_a_round_is_made_in_parts_and_lasts_as_long_with_any_number_of_links(count):
+    world = Rounds(connections=1000)
+    for _ in range(count):
+        world.peer()
+    for _ in range(2):
+        steps = one_round(world)
+        judged = [links for links, _ in steps]
+        assert sum(judged) == count
+        assert max(judged) <= PART_LINKS
+        assert len(steps) == max(1, -(-count // PART_LINKS))
+        assert sum(pause for _, pause in steps) == pytest.approx(ROUND_S)
+
+
+def test_no_round_has_more_than_so_many_parts():
+    count = PART_LINKS * PARTS_LIMIT + PARTS_LIMIT // 2
+    world = Rounds(connections=count)
+    for _ in range(count):
+        world.peer()
+    steps = one_round(world)
+    assert sum(links for links, _ in steps) == count
+    assert len(steps) <= PARTS_LIMIT
+    assert steps[-1][1] >= 0.2 * ROUND_S
+
+
+def test_every_link_of_a_round_in_parts_gets_its_ping():
+    world = Rounds(connections=1000)
+    peers = [world.peer() for _ in range(3 * PART_LINKS)]
+    one_round(world)
+    world.clock.advance(DEADLINES.ping_interval_s)
+    one_round(world)
+    for peer in peers:
+        peer.expect(Kind.PING)
+
+
+def test_a_link_that_ends_between_two_parts_is_not_judged_any_more():
+    world = Rounds(connections=1000)
+    peers = [world.peer() for _ in range(2 * PART_LINKS)]
+    one_round(world)
+    world.clock.advance(DEADLINES.ping_interval_s)
+    world.lifecycle.step()
+    world.hub.end(peers[-1].link, Code.GOODBYE)
+    world.lifecycle.step()
+    assert [bool(peer.link.queued) for peer in peers[-2:]] == [True, False]
+
+
+def test_links_of_all_parts_count_against_the_budget():
+    world = Rounds(budget_bytes=1500, connections=1000)
+    peers = [world.peer() for _ in range(2 * PART_LINKS)]
+    for peer in (peers[0], peers[-1]):
+        peer.carrier.stop_taking()
+        peer.carrier.backlog.extend(bytes(1000))
+    world.lifecycle.step()
+    assert world.ends == []
+    world.lifecycle.step()
+    assert [code for _, code, _ in world.ends] == [Code.SLOW_CONSUMER]
