@@ -7,7 +7,6 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
 from agpd.config import Config, Listen, split_address
@@ -22,12 +21,14 @@ from agpd.gateway.principal import Principal
 from agpd.hotpath import Turn
 from agpd.routing.router import Router
 from agpd.telemetry.logs import event
+from agpd.transport import front
 from agpd.transport.identity import LEEWAY_S, principal_of
 from agpd.transport.listener import Listener
 from agpd.transport.memory import pipe
 from agpd.transport.native import NativeProtocol
 from agpd.transport.sockets import bind
-from agpd.transport.tls import Certificates, TlsConfigError
+from agpd.transport.tls import TlsConfigError
+from agpd.transport.workers.pool import Pool
 
 CRL_ALARM = 0.25  # of its life left
 QUIET_ROUND_S = 0.05
@@ -46,10 +47,11 @@ class Gateway:
     def __init__(self, config: Config, wall_clock: Callable[[], float] = time.time) -> None:
         loop = asyncio.get_running_loop()
         self.config = config
-        self.certificates = None if config.listen.plaintext else _certificates(config, wall_clock)
+        self.certificates = front.certificates(config, wall_clock)
         self.hub = _hub(config, loop, self._ended)
         self._lifecycle = Lifecycle(self.hub, Deadlines.of(config), outbox_budget_bytes(config))
         self._listener: Listener | None = None
+        self._pool: Pool | None = None
         self._address = ("", 0)
         self._loop = loop
         self._wall_clock = wall_clock
@@ -65,29 +67,34 @@ class Gateway:
 
     @property
     def listener(self) -> Listener:
-        """The accept path, with its counters. Only after `start`."""
-        assert self._listener is not None, "not started"
+        """The accept path, with its counters. Only after `start`, and not with workers: each has its own."""
+        assert self._listener is not None, "not started, or with workers"
         return self._listener
 
     def start(self, sock: socket.socket | None = None) -> None:
-        """Listen as configured, or on this socket. Raises `BindError`."""
-        limits = self.config.limits
-        sock = sock or bind(*split_address(self.config.listen.native))
-        self._address = sock.getsockname()[:2]
-        self._listener = Listener(
-            sock,
-            self._protocol,
-            certificates=self.certificates,
-            accepting=self._accepting,
-            on_refused=lambda reason: event(_log, logging.DEBUG, "connection refused", reason=reason),
-            prehandshake_limit=limits.prehandshake_connections,
-            prehandshake_per_ip_limit=limits.prehandshake_per_ip,
-            tls_handshake_timeout_s=limits.tls_handshake_timeout_ms / 1000,
-            tls_handshakes_per_second=limits.tls_handshakes_per_second,
-        )
-        self._listener.start()
+        """Listen as configured, or without workers on this socket. Raises `BindError`.
+
+        With workers nobody is served before they are `ready`.
+        """
+        if self.config.listen.workers > 1:
+            assert sock is None, "workers bind their own"
+            self._pool = Pool(self.config, self._protocol, self._accepting)
+            self._address = self._pool.address
+            self._pool.start()
+        else:
+            sock = sock or bind(*split_address(self.config.listen.native))
+            self._address = sock.getsockname()[:2]
+            self._listener = front.listener(
+                self.config, sock, self._protocol, trust=self.certificates, accepting=self._accepting
+            )
+            self._listener.start()
         if self.certificates is None:
             event(_log, logging.WARNING, "plaintext: anyone who reaches this address may use any name")
+
+    async def ready(self) -> None:
+        """Wait until clients are served. Raises `WorkerError`."""
+        if self._pool is not None:
+            await self._pool.ready()
 
     def attach(self, protocol: asyncio.Protocol) -> None:
         """Connect a client's protocol to this gateway through memory, as whoever it says it is."""
@@ -102,10 +109,18 @@ class Gateway:
         except TlsConfigError as error:
             event(_log, logging.ERROR, "certificates not reloaded", problem=str(error))
             return
+        # Whoever has been revoked is refused from now on, whatever the workers still trust: see `_identify`.
         revoked = [link for link in self.hub.links if self.certificates.is_revoked(link.principal)]
         for link in revoked:
             self.hub.end(link, Code.CERTIFICATE_REVOKED)
-        event(_log, logging.INFO, "certificates reloaded", cut=len(revoked))
+
+        def reloaded() -> None:
+            event(_log, logging.INFO, "certificates reloaded", cut=len(revoked))
+
+        if self._pool is None:
+            reloaded()
+        else:
+            self._pool.reload(reloaded)
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Accept nobody, ask everybody to leave, and wait up to `drain_s` (default: as configured) for it.
@@ -118,6 +133,8 @@ class Gateway:
         if self._listener is not None:
             self._listener.close()
             await self._listener.wait_closed()
+        if self._pool is not None:
+            await self._pool.stop()
         self.hub.drain()
         await self._until(lambda: not self.hub.links, deadline)
         for link in list(self.hub.links):
@@ -129,6 +146,8 @@ class Gateway:
         await self._until(lambda: not self.hub.lingering, self._loop.time() + linger)
         for link in list(self.hub.lingering):
             link.carrier.abort()
+        if self._pool is not None:
+            await self._pool.end()
         if self._steps is not None:
             self._steps.cancel()
             self._steps = None
@@ -244,16 +263,3 @@ def _hub(config: Config, loop: asyncio.AbstractEventLoop, on_end: Callable[[Link
 def _number() -> int:
     """A number for a handle, never 0. Unpredictable, so that it does not tell how many others were made."""
     return secrets.randbelow(2**32 - 1) + 1
-
-
-def _certificates(config: Config, wall_clock: Callable[[], float]) -> Certificates:
-    tls = config.tls
-    return Certificates(
-        Path(tls.certificate),
-        Path(tls.key),
-        [Path(tls.ca)] if tls.ca else [],
-        Path(tls.crl) if tls.crl else None,
-        clock=wall_clock,
-        tenant_cas={organization: Path(file) for organization, file in tls.tenant_cas.items()},
-        accept_any_name=tls.accept_any_name,
-    )

@@ -47,6 +47,11 @@ class Listen(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         False
     )
     plaintext_anywhere: Annotated[bool, _says("Allow plaintext on an address that is not loopback.")] = False
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        _says("Processes that carry connections; from 2 on, one more routes. Default: one process for both."),
+    ] = 1
 
 
 class Tls(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -33,7 +33,12 @@ _log = logging.getLogger("agpd.serve")
 
 @click.command()
 @config_options
-def serve(file: Path | None, sets: tuple[str, ...]) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes that carry connections, beside one that routes; 1 is one process for both. listen.workers.",
+)
+def serve(file: Path | None, sets: tuple[str, ...], workers: int | None) -> None:
     """Run a gateway.
 
     SIGTERM or Ctrl-C drains it: what was accepted is delivered or refused, then it exits with 0. A second signal
@@ -42,6 +47,8 @@ def serve(file: Path | None, sets: tuple[str, ...]) -> None:
     from agpd.config import load
     from agpd.telemetry import logs
 
+    if workers is not None:
+        sets = (*sets, f"listen.workers={workers}")
     config = load(file, os.environ, sets)
     logs.setup(config.log.level, config.log.format, sys.stderr)
     sys.exit(run(config, lambda gateway: None))
@@ -118,6 +125,7 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
         loop.add_signal_handler(number, stops.put_nowait, number)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     gateway.start()
+    await gateway.ready()
     Collector(loop).start()
     host, port = gateway.address
     event(_log, logging.INFO, "listening", address=f"{host}:{port}", tls=not config.listen.plaintext)

@@ -27,18 +27,26 @@ def event(logger: logging.Logger, level: int, what: str, /, **fields: object) ->
         logger.log(level, "%s", what, extra={"fields": fields})
 
 
-def setup(level: str, format: str, stream: TextIO) -> None:  # noqa: A002 - the name of the setting
+def setup(level: str, format: str, stream: TextIO, **always: object) -> None:  # noqa: A002 - the name of the setting
     """Send the log of agpd from `level` on, and warnings of the libraries, to `stream`. For the server only.
 
-    `level` and `format` are those of `config.Log`. Calling again replaces what the last call did.
+    `level` and `format` are those of `config.Log`; `always` are fields of every line. Calling again replaces what
+    the last call did.
     """
     handler = _Handler(stream)
+    handler.addFilter(lambda record: _add_fields(record, always))
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter(colour=stream.isatty()))
     root = logging.getLogger()
     for old in [one for one in root.handlers if isinstance(one, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
     logging.getLogger("agpd").setLevel(level.upper())
+
+
+def _add_fields(record: logging.LogRecord, always: dict[str, object]) -> bool:
+    if always:
+        record.fields = always | getattr(record, "fields", {})
+    return True
 
 
 class _Handler(logging.StreamHandler[TextIO]):

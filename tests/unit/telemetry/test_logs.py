@@ -207,3 +207,13 @@ def test_colour_only_on_a_terminal() -> None:
     assert coloured[24:].startswith(" \x1b[33mwarning\x1b[0m slow")
     assert coloured.count("\x1b") == 2
     assert "\x1b" not in plain
+
+
+def test_fields_of_every_line_stand_in_every_line() -> None:
+    stream = io.StringIO()
+    setup("info", "json", stream, worker=2)
+    event(LOGGER, logging.INFO, "one", peer="x")
+    LOGGER.warning("two")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert (first["worker"], first["peer"]) == (2, "x")
+    assert (second["worker"], second["event"]) == (2, "two")

@@ -1,0 +1,112 @@
+"""What both ends of a trunk share: frames are collected and written once a turn, what is read is cut into items."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+from agpd.transport.workers import codec
+from agpd.transport.workers.codec import Item, Splitter, TrunkError
+
+SOCKET_BUFFER_BYTES = 4 * 1024 * 1024  # the kernel gives what it allows
+ROOM_BYTES = 1024 * 1024  # more than this unsent is too much
+
+_log = logging.getLogger(__name__)
+
+CallSoon = Callable[[Callable[[], None]], object]
+
+
+class Trunk(asyncio.Protocol):
+    """One end. Ends take items in `take`; `broken` is called once, when the other end has gone.
+
+    Whatever is put here is sent: the bound is that of the channels, each of which keeps to its credit.
+    """
+
+    def __init__(self, call_soon: CallSoon) -> None:
+        self.call_soon = call_soon
+        self._splitter = Splitter()
+        self._out: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        # The bytes that were written last, and to whom: who writes the same ones next shares them.
+        self._last = b""
+        self._to: list[int] = []
+
+    def take(self, item: Item) -> None:
+        """Act on what the other end says. Raises `TrunkError`."""
+        raise NotImplementedError
+
+    def broken(self) -> None:
+        """The other end has gone."""
+        raise NotImplementedError
+
+    # writing
+
+    def send(self, data: bytes) -> None:
+        """Put frames on the trunk."""
+        if not self._out and not self._to:
+            self.call_soon(self.flush)
+        if self._to:
+            self._seal()
+        self._out.append(data)
+
+    def write(self, channel: int, data: bytes) -> None:
+        """Put bytes of a channel on the trunk. The same object for several channels in a row goes once."""
+        if data is self._last and self._to and len(self._to) < codec.MANY_LIMIT:
+            self._to.append(channel)
+            return
+        if self._to:
+            self._seal()
+        elif not self._out:
+            self.call_soon(self.flush)
+        self._last = data
+        self._to.append(channel)
+
+    def _seal(self) -> None:
+        data, to = self._last, self._to
+        head = codec.data_head(to[0], len(data)) if len(to) == 1 else codec.many_head(to, len(data))
+        self._out.append(head)
+        self._out.append(data)
+        self._last, self._to = b"", []
+
+    def flush(self) -> None:
+        """Hand everything collected to the transport."""
+        if self._to:
+            self._seal()
+        out, self._out = self._out, []
+        if self._transport is not None:
+            self._transport.writelines(out)
+
+    # reading, and the life of the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=ROOM_BYTES, low=ROOM_BYTES // 4)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for item in self._splitter.feed(data):
+                self.take(item)
+        except TrunkError as error:
+            _log.error("the trunk is broken: %s", error)
+            self.cut()
+
+    def cut(self) -> None:
+        """End the trunk at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.broken()
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends of a trunk's socket."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    for end in ends:
+        end.setblocking(False)
+        with suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+    return ends
