@@ -10,6 +10,7 @@ from typing import TypeVar
 from agpd_client.errors import ConnectError
 from agpd_client.transports import local, tls
 from agpd_client.transports.address import DEFAULT_URL, Address, parse_url
+from agpd_client.transports.buffered import Buffered
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.Protocol)
 _warned: set[Address] = set()
@@ -77,8 +78,9 @@ class Carrier:
         host, port = self.address.host, self.address.port
         if context is None:
             _warn(self.address)
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            make_protocol, host, port, ssl=context
+        protocol = make_protocol()
+        await asyncio.get_running_loop().create_connection(
+            lambda: Buffered(protocol), host, port, ssl=context
         )
         return protocol
 
