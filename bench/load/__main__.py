@@ -4,6 +4,7 @@ python -m bench.load run [--repeat N] [--only TEXT] [--output DIRECTORY]
 python -m bench.load compare [A B]
 """
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -15,10 +16,10 @@ import click
 import msgspec
 from rich.console import Console
 
-from bench.load import results
+from bench.load import generator, results
 from bench.load.card import card
-from bench.load.cases import Case, cases
-from bench.load.run import RunFailed, Running, gateway, run
+from bench.load.cases import By, Case, cases
+from bench.load.run import RunFailed, Running, gateway, relay, run
 
 _console = Console(width=120)
 
@@ -29,15 +30,18 @@ def main() -> None:
 
 
 @main.command("run")
-@click.option("--repeat", type=click.IntRange(1), default=3, envvar="BENCH_REPEAT", show_envvar=True)
+@click.option("--repeat", type=click.IntRange(1), default=5, envvar="BENCH_REPEAT", show_envvar=True)
 @click.option("--only", default="", help="Cases whose name contains this.")
 @click.option("--micro/--no-micro", default=True, help="Run the micro benchmarks too.")
 @click.option("--output", type=click.Path(path_type=Path), default=results.DIRECTORY)
 def run_(repeat: int, only: str, micro: bool, output: Path) -> None:
     """Run the suite and write the medians to a file. A run that lost messages fails the whole."""
     machine = card(datetime.now(UTC))
-    chosen = [case for case in cases() if only in case.name]
-    result = results.Result(card=machine, repeat=repeat, load=_load(chosen, repeat))
+    why_not = generator.build()
+    chosen = [case for case in cases(native=not why_not) if only in case.name]
+    by = f"agpctl bench --raw, because {why_not}" if why_not else "agpload"
+    _console.print(f"prebuilt frames by {by}")
+    result = results.Result(card=machine, repeat=repeat, generator=by, load=_load(chosen, repeat))
     if micro:
         result.micro = _micro()
     path = results.write(result, output)
@@ -73,15 +77,21 @@ def _load(chosen: list[Case], repeat: int) -> list[results.Entry]:
 def _entry(case: Case, running: Running, repeat: int) -> results.Entry:
     done: list[dict[str, Any]] = []
     try:
-        for _ in range(repeat):
-            done.append(run(case, running))
-    except RunFailed as error:
+        with _measured(case, running) as measured:
+            for _ in range(repeat):
+                done.append(run(case, measured))
+    except (RunFailed, subprocess.TimeoutExpired) as error:
         _console.print(f"[red]{case.name}: {error}[/red]")
         return results.Entry(name=case.name, runs=len(done), failed=str(error))
     entry = results.entry(case, done)
     rate, cpu, times = results.headline(entry)
     _console.print(f"{case.name:<28} {rate:>12,.0f} /s  {cpu or 0:>8.2f} µs  {times}")
     return entry
+
+
+def _measured(case: Case, running: Running) -> contextlib.AbstractContextManager[Running]:
+    """What the case goes through. The gateway made the certificates that a relay uses, and is idle meanwhile."""
+    return relay(running.directory) if case.by is By.RELAY else contextlib.nullcontext(running)
 
 
 def _micro() -> dict[str, float]:

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from agpd import hotpath
+
 
 class Card(msgspec.Struct, kw_only=True):
-    """`optimised` tells how the interpreter was built: PGO and LTO are worth 10 to 30 per cent."""
+    """`optimised` tells how the interpreter was built: PGO and LTO are worth 10 to 30 per cent.
+
+    `hot_path`: the compiled loop or its twin in Python.
+    """
 
     date: str
     commit: str
@@ -25,6 +30,7 @@ class Card(msgspec.Struct, kw_only=True):
     uvloop: str
     openssl: str
     load_average: float
+    hot_path: str = "Python"
 
 
 def card(now: datetime) -> Card:
@@ -40,6 +46,7 @@ def card(now: datetime) -> Card:
         uvloop=version("uvloop"),
         openssl=ssl.OPENSSL_VERSION,
         load_average=round(os.getloadavg()[0], 2),
+        hot_path="compiled" if hotpath.COMPILED else "Python",
     )
 
 

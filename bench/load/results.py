@@ -24,11 +24,15 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """A file in `bench/results`. `micro` are nanoseconds of the micro benchmarks, by name."""
+    """A file in `bench/results`. `micro` are nanoseconds of the micro benchmarks, by name.
+
+    `generator` says what sent and counted prebuilt frames.
+    """
 
     card: Card
     repeat: int
     load: list[Entry]
+    generator: str = "agpctl bench --raw"
     micro: dict[str, float] = {}
 
 

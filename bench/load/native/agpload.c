@@ -28,6 +28,7 @@ static int run(const struct session *session) {
 int main(int argc, char **argv) {
     struct options options;
     options_parse(&options, argc, argv);
+    raise_descriptor_limit();
     struct session session = {.options = &options, .protocol = find(&options)};
     struct tls *tls = options.ca ? tls_new(options.ca, options.certificate, options.key, false) : NULL;
     session.tls = tls;

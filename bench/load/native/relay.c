@@ -135,6 +135,7 @@ int main(int argc, char **argv) {
     struct relay *relay = allocate(sizeof *relay);
     struct epoll_event events[EVENTS];
     memset(relay, 0, sizeof *relay);
+    raise_descriptor_limit();
     links_open(&relay->links);
     options(relay, argc, argv);
     relay->poller = epoll_create1(EPOLL_CLOEXEC);

@@ -17,6 +17,9 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* Of a clock that only goes forward. */
 uint64_t now_ns(void);
 
+/* As many open files as the system allows this process. */
+void raise_descriptor_limit(void);
+
 /* malloc and realloc that end the program when there is no memory. */
 void *allocate(size_t bytes);
 void *reallocate(void *memory, size_t bytes);

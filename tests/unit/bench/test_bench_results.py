@@ -4,6 +4,7 @@ import io
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.console import Console
 from bench.load import results
 from bench.load.__main__ import main
 from bench.load.card import Card, card
-from bench.load.cases import Case, cases
+from bench.load.cases import By, Case, cases
 from bench.load.results import Entry, Result
 
 RR = {"requests_per_s": 100.0, "cpu_us_per_request": 4.0, "p50_us": 10.0, "p99_us": 20.0, "p999_us": 30.0}
@@ -102,6 +103,22 @@ def test_the_suite_covers_what_it_claims() -> None:
     for pattern in ("unicast", "anycast", "broadcast", "rr-1", "rr-64"):
         for size in (16, 256, 4096, 65536):
             assert {f"{pattern}/{size}/{carrier}/raw" for carrier in ("plain", "tls")} <= set(names)
+    assert {"unicast/256/plain/relay", "unicast/256/tls/relay", "broadcast-1000/256/plain/raw"} <= set(names)
     assert "unicast/256/tls/sdk" in names
     assert "rr-1/256/tls/sdk" in names
-    assert Case("pub", "broadcast", 16, False, True, 10, 1, 16).deliveries == 160
+    assert Case("pub", "broadcast", 16, False, By.RAW, 10, 1, 16).deliveries == 160
+
+
+def test_without_the_native_generator_the_cases_are_the_same_but_for_the_relay() -> None:
+    with_it, without = ({case.name for case in cases(native=native)} for native in (True, False))
+    assert with_it - without == {"unicast/256/plain/relay", "unicast/256/tls/relay"}
+    assert without < with_it
+    assert not any(case.native for case in cases(native=False))
+
+
+def test_a_result_of_before_the_native_generator_reads_as_one_of_agpctl(tmp_path: Path) -> None:
+    old = msgspec.to_builtins(a_result("1", 100.0))
+    del old["generator"], old["card"]["hot_path"]
+    path = tmp_path / "old.json"
+    path.write_bytes(msgspec.json.encode(old))
+    assert results.read(path).generator == "agpctl bench --raw"

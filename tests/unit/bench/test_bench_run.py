@@ -11,8 +11,9 @@ import pytest
 
 from agpd.cli.bench import _way_out
 from agpd.cli.load.measure import Answered, Published, Received
-from bench.load.cases import Case
-from bench.load.run import NAME, RunFailed, Running, gateway, run
+from bench.load import generator
+from bench.load.cases import By, Case
+from bench.load.run import NAME, RunFailed, Running, gateway, relay, run
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])
@@ -21,10 +22,16 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield made
 
 
-@pytest.mark.parametrize("raw", [True, False])
+@pytest.fixture(params=[By.NATIVE, By.RAW, By.SDK])
+def by(request: pytest.FixtureRequest) -> By:
+    if request.param is By.NATIVE and (reason := generator.build()):
+        pytest.skip(reason)
+    return By(request.param)
+
+
 @pytest.mark.parametrize("pattern", ["unicast", "anycast", "broadcast"])
-def test_everything_that_was_sent_arrives(running: Running, pattern: str, raw: bool) -> None:
-    case = Case("pub", pattern, 100, False, raw, 2000, 2, 3)
+def test_everything_that_was_sent_arrives(running: Running, pattern: str, by: By) -> None:
+    case = Case("pub", pattern, 100, False, by, 2000, 2, 3)
     measured = run(case, running)
     assert measured["messages"] == 2000
     assert measured["refused"] == measured["received_lost"] == 0
@@ -35,13 +42,21 @@ def test_everything_that_was_sent_arrives(running: Running, pattern: str, raw: b
     assert len(measured) == len(names) + len(Received.__struct_fields__)
 
 
-@pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_every_request_has_its_reply(running: Running, concurrency: int, raw: bool) -> None:
-    measured = run(Case("rr", "", 100, False, raw, 200, 1, 1, concurrency), running)
+def test_every_request_has_its_reply(running: Running, concurrency: int, by: By) -> None:
+    measured = run(Case("rr", "", 100, False, by, 200, 1, 1, concurrency), running)
     assert list(measured) == list(Answered.__struct_fields__)
     assert (measured["requests"], measured["lost"]) == (200, 0)
     assert 0 < measured["p50_us"] <= measured["p99_us"] <= measured["p999_us"] <= measured["max_us"]
+
+
+def test_the_relay_loses_nothing(running: Running) -> None:
+    if reason := generator.build():
+        pytest.skip(reason)
+    with relay(running.directory) as relaying:
+        measured = run(Case("pub", "unicast", 100, False, By.RELAY, 20_000, 2, 3), relaying)
+    assert measured["received_received"] == 20_000
+    assert measured["gateway_cpu_s"] > 0
 
 
 def bench(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -67,7 +82,14 @@ def test_the_way_out_goes_by_the_code() -> None:
 
 def test_control_a_run_with_a_failing_side_fails(running: Running) -> None:
     with pytest.raises(RunFailed, match="--connections"):
-        run(Case("pub", "unicast", 100, False, True, 10, 0, 1), running)
+        run(Case("pub", "unicast", 100, False, By.RAW, 10, 0, 1), running)
+
+
+def test_control_a_relay_that_does_not_start_fails(tmp_path: Path) -> None:
+    if reason := generator.build():
+        pytest.skip(reason)
+    with pytest.raises(RunFailed, match=r"ca\.pem"), relay(tmp_path):
+        pass
 
 
 def test_requests_that_nobody_answers_are_refused_and_lost(running: Running) -> None:
