@@ -20,7 +20,6 @@ class Outgoing:
         self._transport: asyncio.Transport | None = None
         self._frames: list[bytes] = []
         self._bytes = 0
-        self._turn = 0  # messages since the last turn of the loop
         self._scheduled = False
         self._paused = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -39,11 +38,10 @@ class Outgoing:
             return
         self._frames.append(frame)
         self._bytes += len(frame)
-        self._turn += 1
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._end_turn)
-        if self._bytes >= EARLY_WRITE_BYTES or self._turn >= MESSAGES_PER_TURN:
+        if self._bytes >= EARLY_WRITE_BYTES or len(self._frames) >= MESSAGES_PER_TURN:
             self.busy = True
             self.flush()
 
@@ -80,7 +78,6 @@ class Outgoing:
 
     def _end_turn(self) -> None:
         self._scheduled = False
-        self._turn = 0
         self.busy = self._paused
         self.flush()
 

@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from agpd import names
 from agpd.errors import Code
+from agpd.hotpath import data_frame
 from agpd.wire.envelope import Envelope, pack
-from agpd.wire.frames import FANOUT_LIMIT, PREFIX, RECEIPT_WANTED, REST_MINIMUM, Kind
+from agpd.wire.frames import FANOUT_LIMIT, PREFIX_SIZE, RECEIPT_WANTED, Kind, encode_data
 from agpd_client import codec
 from agpd_client.backlog import Waiting
+from agpd_client.codec import BYTES
 from agpd_client.connection import Connection
 from agpd_client.errors import AgpError, Closed, MessageTooLarge, Timeout, checked
 from agpd_client.message import Message
@@ -24,7 +26,7 @@ ANY = 1
 REQUEST_TIMEOUT_S = 5.0
 Answer = TypeVar("Answer")
 _PUBLISH, _REQUEST, _REPLY = int(Kind.PUBLISH), int(Kind.REQUEST), int(Kind.REPLY)
-_prefix = PREFIX.pack
+_running_loop = asyncio.get_running_loop
 
 
 def _envelope(data: Any, headers: dict[str, str] | None, ttl: float | None, correlation: int = 0) -> bytes:
@@ -67,31 +69,49 @@ class Sender:
         `buffer_bytes`; beyond that, or while the carrier is full, it waits. `ttl`: seconds after which nobody needs it.
         """
         uplink = self._uplink
-        uplink.check_loop()
-        envelope = _envelope(data, headers, ttl)
-        connection = uplink.connection
-        if connection is not None and not connection.out.busy and not confirm and 0 <= fanout <= FANOUT_LIMIT:
-            number = connection.handles.young.get((self.handle, to))
-            if number is not None and len(envelope) + 24 <= connection.frame_limit:
-                connection.send(
-                    _prefix(
-                        REST_MINIMUM + len(envelope),
-                        _PUBLISH,
-                        0,
-                        fanout,
-                        number,
-                        self.handle,
-                        connection.next_id(),
-                    )
-                    + envelope
-                )
-                return None
+        if _running_loop() is not uplink.loop:
+            uplink.check_loop()
+        body, content_type = (data, BYTES) if type(data) is bytes else codec.encode(data)
+        if not confirm and self._quick(to, body, content_type, fanout, headers, ttl):
+            return None
         _check_fanout(fanout)
         self._check_destination(to)
+        envelope = _packed(body, content_type, headers, ttl, 0)
         if confirm:
             return await self._confirmed(to, envelope, fanout, timeout)
         await self._keep_or_send(Waiting(self, to, _PUBLISH, envelope, fanout))  # type: ignore[arg-type]
         return None
+
+    async def publish_many(
+        self,
+        to: str,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        fanout: int = ANY,
+        headers: dict[str, str] | None = None,
+        ttl: float | None = None,
+    ) -> int:
+        """As `publish` of each of the items, in order; how many there were.
+
+        Items are taken as they can be sent: a generator may be endless, and others run in between. An item that cannot
+        be sent raises; those before it are sent. `ttl` counts from when an item is taken.
+        """
+        self._uplink.check_loop()
+        _check_fanout(fanout)
+        self._check_destination(to)
+        count = 0
+        if isinstance(items, AsyncIterable):
+            async for data in items:
+                await self.publish(to, data, fanout=fanout, headers=headers, ttl=ttl)
+                count += 1
+            return count
+        quick = self._quick
+        for data in items:
+            body, content_type = (data, BYTES) if type(data) is bytes else codec.encode(data)
+            if not quick(to, body, content_type, fanout, headers, ttl):
+                await self.publish(to, data, fanout=fanout, headers=headers, ttl=ttl)
+            count += 1
+        return count
 
     async def request_message(
         self,
@@ -186,6 +206,35 @@ class Sender:
             connection, message.kind, message.envelope, message.fanout, 0, number, connection.next_id()
         )
 
+    def _quick(
+        self,
+        to: str,
+        body: bytes,
+        content_type: int,
+        fanout: int,
+        headers: dict[str, str] | None,
+        ttl: float | None,
+    ) -> bool:
+        """Queue a message if that takes no waiting and no questions."""
+        uplink = self._uplink
+        connection = uplink.connection
+        if connection is None or connection.out.busy or not 0 <= fanout <= FANOUT_LIMIT:
+            return False
+        number = connection.handles.young.get((self.handle, to))
+        if number is None:
+            return False
+        if headers is None and ttl is None:
+            frame = data_frame(_PUBLISH, fanout, number, self.handle, uplink.next_id(), body, content_type)
+        else:
+            envelope = _packed(body, content_type, headers, ttl, 0)
+            frame = encode_data(
+                _PUBLISH, envelope, fanout=fanout, destination=number, source=self.handle, id=uplink.next_id()
+            )
+        if len(frame) > connection.frame_limit:
+            return False
+        connection.send(frame)
+        return True
+
     def _check_destination(self, to: str) -> None:
         if self._error is not None:
             raise self._error
@@ -202,7 +251,9 @@ class Sender:
         id_: int,
     ) -> None:
         connection.send(
-            _prefix(REST_MINIMUM + len(envelope), kind, flags, fanout, number, self.handle, id_) + envelope
+            encode_data(
+                kind, envelope, flags=flags, fanout=fanout, destination=number, source=self.handle, id=id_
+            )
         )
 
     async def _number(self, connection: Connection, to: str) -> int:
@@ -294,9 +345,9 @@ class Sender:
 
 
 def _check_size(envelope: bytes, connection: Connection) -> None:
-    if len(envelope) + PREFIX.size > connection.frame_limit:
+    if len(envelope) + PREFIX_SIZE > connection.frame_limit:
         raise MessageTooLarge(
-            f"the message has {len(envelope) + PREFIX.size} bytes and this gateway takes {connection.frame_limit}: "
+            f"the message has {len(envelope) + PREFIX_SIZE} bytes and this gateway takes {connection.frame_limit}: "
             "send less in one message, or raise frame_limit_bytes on the gateway"
         )
 
