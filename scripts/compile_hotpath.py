@@ -1,4 +1,4 @@
-"""Compile `agpd/hotpath/_compiled.pyx`: `python scripts/compile_hotpath.py [--into DIRECTORY] [--sanitize]`.
+"""Compile `agpd/hotpath/_compiled.pyx`: `python scripts/compile_hotpath.py [--into DIRECTORY] [--sanitize] [--small]`.
 
 Needs Cython, a C compiler (`CC`, or the one that this interpreter was built with) and the headers of Python.
 The build of the package uses it too (`hatch_build.py`).
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "agpd" / "hotpath" / "_compiled.pyx"
 # -fwrapv: as CPython itself is built; -O3 measured no faster than -O2.
 FLAGS = ["-O2", "-fwrapv", "-fPIC", "-DNDEBUG", "-Wall", "-Wno-unused-function", "-Wno-unreachable-code"]
+SMALL = ["-DAGPD_RANGES=7", "-DAGPD_PORTS=3", "-DAGPD_KNOWN=4"]
 SANITIZE = [
     "-O1",
     "-g",
@@ -93,8 +94,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--into", type=Path, default=SOURCE.parent, help="default: beside the source")
     parser.add_argument("--sanitize", action="store_true", help="with AddressSanitizer and UBSan")
+    parser.add_argument("--small", action="store_true", help="with batches so small that tests fill them")
     given = parser.parse_args()
-    print(compile_into(given.into, SANITIZE if given.sanitize else None))
+    extra = (SANITIZE if given.sanitize else []) + (SMALL if given.small else [])
+    print(compile_into(given.into, extra))
 
 
 if __name__ == "__main__":

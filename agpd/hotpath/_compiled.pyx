@@ -18,6 +18,19 @@ from libc.string cimport memcpy, memset
 from agpd.message import Message
 from agpd.wire.frames import Frame
 
+cdef extern from *:
+    """
+    #ifndef AGPD_RANGES  /* fuzzing makes them small, so that they are reached */
+    #define AGPD_RANGES 1024  /* slices in a batch */
+    #define AGPD_PORTS 64  /* receivers in a batch */
+    #define AGPD_KNOWN 64  /* flows remembered within a call, a power of two */
+    #endif
+    """
+    enum:
+        RANGES "AGPD_RANGES"
+        PORTS "AGPD_PORTS"
+        KNOWN "AGPD_KNOWN"
+
 cdef enum:
     LENGTH_SIZE = 4
     PREFIX_SIZE = 24
@@ -29,9 +42,6 @@ cdef enum:
     FANOUT_ALL = 0
     FANOUT_ANY = 1
     WORK_LIMIT = 2048
-    RANGES = 1024  # slices in a batch
-    PORTS = 64  # receivers in a batch
-    KNOWN = 64  # flows remembered within a call
 
 WORK_PER_TURN = WORK_LIMIT
 
