@@ -29,10 +29,6 @@ _PUBLISH, _REQUEST, _REPLY = int(Kind.PUBLISH), int(Kind.REQUEST), int(Kind.REPL
 _running_loop = asyncio.get_running_loop
 
 
-def _envelope(data: Any, headers: dict[str, str] | None, ttl: float | None, correlation: int = 0) -> bytes:
-    return _packed(*codec.encode(data), headers, ttl, correlation)
-
-
 def _packed(
     body: bytes, content_type: int, headers: dict[str, str] | None, ttl: float | None, correlation: int
 ) -> bytes:
@@ -40,6 +36,20 @@ def _packed(
         return pack((body, content_type))
     expires = 0 if ttl is None else int((time.time() + ttl) * 1000)
     return pack(Envelope(body, content_type, correlation, expires, headers))
+
+
+def _unguessable_id() -> int:
+    """Answers are matched by it alone: other agents, who see theirs, must not be able to guess the next one."""
+    return secrets.randbits(63)
+
+
+def _late(to: str, timeout: float | None) -> str:
+    return f"no answer from {to} within {timeout} s"
+
+
+def _expire(future: asyncio.Future[Any], to: str, timeout: float) -> None:
+    if not future.done():
+        future.set_exception(Timeout(_late(to, timeout)))
 
 
 class Sender:
@@ -126,16 +136,28 @@ class Sender:
         Raises `Timeout`, `NoRoute`, `ReceiverFull`, `NotPermitted`, and `Closed` when the connection is lost
         meanwhile: whether the receiver has acted is then unknown.
         """
-        self._uplink.check_loop()
+        uplink = self._uplink
+        uplink.check_loop()
+        envelope = _packed(*codec.encode(data), headers, timeout, 0)
+        connection, began = uplink.connection, time.monotonic()
+        number = None
+        if connection is not None and not connection.out.busy:
+            number = connection.handles.young.get((self.handle, to))
+        if connection is not None and number is not None:
+            _check_size(envelope, connection)
+            try:
+                return await self._answered(connection, number, envelope, to, timeout)
+            except AgpError as error:
+                if error.code is not Code.UNKNOWN_HANDLE:
+                    raise
         self._check_destination(to)
-        envelope = _envelope(data, headers, timeout)
-        late = f"no answer from {to} within {timeout} s"
-        # Answers are matched by this id alone: other agents, who see theirs, must not be able to guess the next one.
+        left = None if timeout is None else timeout - (time.monotonic() - began)
         return await self._asked(
             lambda id_: self._exchange(to, _REQUEST, envelope, ANY, 0, id_),
-            lambda: secrets.randbits(63),
-            timeout,
-            late,
+            _unguessable_id,
+            left,
+            _late(to, timeout),
+            tries=2 if number is None else 1,
         )
 
     @overload
@@ -187,7 +209,7 @@ class Sender:
         self._uplink.check_loop()
         envelope = _packed(body, content_type, headers, None, id_)
         while True:
-            connection = await self._uplink.ready()
+            connection = self._uplink.connection or await self._uplink.ready()
             _check_size(envelope, connection)
             if connection.out.busy:
                 await connection.out.breathe()
@@ -250,7 +272,7 @@ class Sender:
         number: int,
         id_: int,
     ) -> None:
-        connection.send(
+        connection.out.urge(
             encode_data(
                 kind, envelope, flags=flags, fanout=fanout, destination=number, source=self.handle, id=id_
             )
@@ -305,21 +327,42 @@ class Sender:
             late,
         )
 
+    async def _answered(
+        self, connection: Connection, number: int, envelope: bytes, to: str, timeout: float | None
+    ) -> Message[Any]:
+        """The answer to a request whose destination is open: what `_asked` does, in a third of the time."""
+        id_ = _unguessable_id()
+        future = connection.calls.begin(id_, self.handle)
+        timer = (
+            None
+            if timeout is None
+            else asyncio.get_running_loop().call_later(timeout, _expire, future, to, timeout)
+        )
+        try:
+            self._send(connection, _REQUEST, envelope, ANY, 0, number, id_)
+            return await future  # type: ignore[no-any-return]
+        finally:
+            connection.calls.forget(id_)
+            if timer is not None:
+                timer.cancel()
+
     async def _asked(
         self,
         exchange: Callable[[int], Awaitable[Answer]],
         make_id: Callable[[], int],
         timeout: float | None,
         late: str,
+        tries: int = 2,
     ) -> Answer:
-        """The answer; a frame refused because its handle had died meanwhile is sent once more."""
+        """The answer; a frame refused because its handle had died meanwhile is sent again, `tries` times in all."""
         try:
             async with asyncio.timeout(timeout):
-                try:
-                    return await exchange(make_id())
-                except AgpError as error:
-                    if error.code is not Code.UNKNOWN_HANDLE:
-                        raise
+                for _ in range(tries - 1):
+                    try:
+                        return await exchange(make_id())
+                    except AgpError as error:
+                        if error.code is not Code.UNKNOWN_HANDLE:
+                            raise
                 return await exchange(make_id())
         except Timeout:
             raise
