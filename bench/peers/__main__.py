@@ -3,15 +3,18 @@
 python -m bench.peers [--peers nats,redis] [--repeat N] [--share X] [--output DIRECTORY]
 """
 
+import json
 import signal
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from bench.load.card import card
-from bench.peers import catalogue, results, suite
+from bench.peers import catalogue, environments, report, results, suite
+from bench.peers.environments import Absent
 
 
 @click.command()
@@ -32,7 +35,23 @@ def main(peers: str, repeat: int, share: float, output: Path) -> None:
     entries = suite.run(able, repeat, share, click.echo)
     result = results.Result(card=machine, repeat=repeat, peers=found, entries=entries)
     path = results.write(result, output)
+    text = "\n".join([*report.card(result, path.name), "", *report.tables(result)])
+    path.with_suffix(".md").write_text(text + "\n")
+    click.echo(text)
     click.echo(f"written to {path}")
+    try:
+        draw(result, path.with_suffix(""))
+    except Absent as error:
+        click.echo(f"no plots: {error}")
+
+
+def draw(result: results.Result, prefix: Path) -> None:
+    """`PREFIX-cpu`, `-clients` and `-latency`, each as PNG and SVG. Raises `Absent`."""
+    interpreter = environments.python("plots")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(report.plots(result), file)
+        file.flush()
+        environments.call([str(interpreter), str(environments.HERE / "plots.py"), file.name, str(prefix)])
 
 
 if __name__ == "__main__":

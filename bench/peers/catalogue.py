@@ -61,7 +61,7 @@ SYSTEMS = (
     System("relay", "C relay (the limit)", "", 1_000_000, 0, 0, ("unicast",), binary="relay", native="agpd"),
     System(
         "nats-debian",
-        "NATS (Debian)",
+        "NATS, Debian's",
         "nats-py, `await client.publish()`",
         *(500_000, 80_000, 1000, WITH_ANYCAST),
         module="nats",
@@ -81,7 +81,7 @@ SYSTEMS = (
     ),
     System(
         "redis",
-        "Redis publish/subscribe",
+        "Redis",
         "redis-py, asyncio, hiredis, pipelines of 100",
         *(500_000, 50_000, 1000),
         environment="redis",
@@ -130,7 +130,7 @@ SYSTEMS = (
     ),
     System(
         "slim-0.3",
-        "SLIM node 0.3",
+        "SLIM node, 0.3",
         "slim-bindings, fire and forget",
         *(8_000, 6_000, 500, WITH_ANYCAST),
         module="agp",
@@ -138,7 +138,7 @@ SYSTEMS = (
     ),
     System(
         "agp",
-        "AGP gateway 0.3",
+        "AGP gateway",
         "agp-bindings, fire and forget",
         *(8_000, 6_000, 500, WITH_ANYCAST),
         environment="agp",

@@ -31,13 +31,13 @@ def python(environment: str) -> Path:
     wanted = requirements.read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"installing {environment} ...", file=sys.stderr, flush=True)
-        _run([sys.executable, "-m", "venv", "--clear", str(directory)])
-        _run([str(found), "-m", "pip", "install", "--quiet", "-r", str(requirements)])
+        call([sys.executable, "-m", "venv", "--clear", str(directory)])
+        call([str(found), "-m", "pip", "install", "--quiet", "-r", str(requirements)])
         stamp.write_text(wanted)
     return found
 
 
-def _run(argv: list[str], timeout_s: float = INSTALL_TIMEOUT_S) -> str:
+def call(argv: list[str], timeout_s: float = INSTALL_TIMEOUT_S) -> str:
     """Its standard output. Raises `Absent`."""
     try:
         done = subprocess.run(
@@ -64,7 +64,7 @@ def program(system: System) -> str:
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         print(f"installing {system.package} ...", file=sys.stderr, flush=True)
         os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        _run(["apt-get", "install", "-y", "-q", "--no-install-recommends", system.package])
+        call(["apt-get", "install", "-y", "-q", "--no-install-recommends", system.package])
         found = shutil.which(system.binary, path=PATH)
     if found is None:
         raise Absent(f"no {system.binary}: install Debian's package {system.package}")
@@ -73,7 +73,7 @@ def program(system: System) -> str:
 
 def native(name: str) -> str:
     """`agpload` or `relay`, built if need be. Raises `Absent`."""
-    _run(["make", "-s", "-C", str(NATIVE), f"build/{name}"])
+    call(["make", "-s", "-C", str(NATIVE), f"build/{name}"])
     return str(NATIVE / "build" / name)
 
 
@@ -92,8 +92,11 @@ def versions(system: System) -> dict[str, str]:
 
 
 def _version(binary: str) -> str:
-    """Mosquitto says it in its help."""
+    """Mosquitto says it in its help. Raises `Absent`."""
     option = "-h" if binary.endswith("mosquitto") else "--version"
-    done = subprocess.run([binary, option], capture_output=True, text=True, timeout=10, check=False)
+    try:
+        done = subprocess.run([binary, option], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Absent(str(error)) from error
     number = re.search(r"\d+\.\d+\.\d+", done.stdout)
     return number.group() if number else "unknown"

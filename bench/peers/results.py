@@ -15,7 +15,7 @@ DIRECTORY = Path(__file__).parent.parent / "results"
 class Peer(msgspec.Struct, kw_only=True):
     """A system: `versions` of what took part, or why it is `absent`. `secure`: what protects it; empty, nothing.
 
-    `load` is what its server was loaded by.
+    `load` is what its server was loaded by; `hosted`: the server runs in a Python process.
     """
 
     key: str
@@ -23,6 +23,7 @@ class Peer(msgspec.Struct, kw_only=True):
     secure: str
     client: str
     load: str = ""
+    hosted: bool = False
     versions: dict[str, str] = {}
     absent: str = ""
 

@@ -50,7 +50,8 @@ class Process:
             stderr=self._errors,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -64,9 +65,10 @@ class Process:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for text in self._process.stdout:
-            if text.startswith("@"):
-                self._lines.put(text[1:].strip())
+        with self._process.stdout as lines:
+            for text in lines:
+                if text.startswith("@"):
+                    self._lines.put(text[1:].strip())
         self._lines.put(None)
 
     def said(self, timeout_s: float) -> str:
@@ -81,7 +83,11 @@ class Process:
 
     def result(self, timeout_s: float) -> dict[str, Any]:
         """Its next line, which is an object. Raises `Failed`."""
-        found: dict[str, Any] = json.loads(self.said(timeout_s))
+        text = self.said(timeout_s)
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise Failed(f"{self.name}: no result but {text[:100]}") from None
         return found
 
     def tell(self) -> None:
@@ -108,6 +114,7 @@ class Process:
         self._process.wait()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        self._reader.join()
         self._errors.close()
 
 

@@ -33,7 +33,13 @@ def present(systems: Sequence[System], say: Say) -> tuple[list[System], list[Pee
     able, found = [], []
     native = _native(say)
     for system in systems:
-        peer = Peer(key=system.key, label=system.label, secure=system.secure, client=system.client)
+        peer = Peer(
+            key=system.key,
+            label=system.label,
+            secure=system.secure,
+            client=system.client,
+            hosted=not system.binary,
+        )
         found.append(peer)
         try:
             if system.native and not native and not system.client:

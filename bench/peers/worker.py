@@ -23,6 +23,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 from types import ModuleType
 from typing import Any
 
@@ -170,13 +171,19 @@ ROLES = {"serve": serve, "receive": receive, "send": send, "answer": answer, "as
 
 
 def main(arguments: list[str]) -> None:
-    """Run one role. Ends the process: the threads of some clients never end by themselves."""
+    """Run one role, then end the process at once: the threads of some clients never end by themselves."""
     name, role, at, options = arguments
-    system = importlib.import_module(f"bench.peers.systems.{name}")
-    with asyncio.Runner(loop_factory=_loop_factory(system)) as runner:
-        runner.run(ROLES[role](system, At.decode(at), json.loads(options)))
+    code = 1
+    try:
+        system = importlib.import_module(f"bench.peers.systems.{name}")
+        with asyncio.Runner(loop_factory=_loop_factory(system)) as runner:
+            runner.run(ROLES[role](system, At.decode(at), json.loads(options)))
+        code = 0
+    finally:
+        traceback.print_exception(sys.exception())  # os._exit would lose it
         sys.stdout.flush()
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _loop_factory(system: ModuleType) -> Any:

@@ -84,6 +84,21 @@ def subscriber(at: At, pattern: str, number: int) -> Any:
         return connect(at, zmq.PULL, "any", True)
     socket = connect(at, zmq.SUB, "topic", True)
     socket.subscribe(topic(pattern, number))
+    socket.subscribe(b"ready%d." % number)
+    return socket
+
+
+def publisher(at: At, topics: set[bytes]) -> Any:
+    """A socket, once the proxy has told it of subscriptions to all of these. XPUB is PUB that can see them.
+
+    Raises `ConnectionError`. What is sent before the proxy knows of a subscription is thrown away.
+    """
+    socket = connect(at, zmq.XPUB, "topic", False)
+    missing = {b"\1" + each for each in topics}
+    while missing:
+        if not socket.poll(10_000):
+            raise ConnectionError(f"no subscription to {missing}")
+        missing.discard(socket.recv())
     return socket
 
 
@@ -91,6 +106,9 @@ def subscriber(at: At, pattern: str, number: int) -> Any:
 async def receiving(at: At, receivers: int, pattern: str, arrived: Arrived) -> AsyncIterator[None]:
     """One thread that polls all sockets and empties those that have something."""
     sockets = [subscriber(at, pattern, number) for number in range(receivers)]
+    if pattern != "anycast":
+        # The proxy passes on only the first subscription to a topic; of the last one of each socket it is told here.
+        publisher(at, {b"ready%d." % number for number in range(receivers)}).close()
     poller = zmq.Poller()
     for socket in sockets:
         poller.register(socket, zmq.POLLIN)
@@ -109,7 +127,7 @@ async def receiving(at: At, receivers: int, pattern: str, arrived: Arrived) -> A
 
 @contextlib.asynccontextmanager
 async def sending(at: At, receivers: int, pattern: str) -> AsyncIterator[Send]:
-    """`socket.send_multipart(...)`. XPUB is PUB that can see subscriptions: what nobody subscribed is thrown away."""
+    """`socket.send_multipart(...)`."""
     if pattern == "anycast":
         pushing = connect(at, zmq.PUSH, "any", False)
 
@@ -120,12 +138,7 @@ async def sending(at: At, receivers: int, pattern: str) -> AsyncIterator[Send]:
         yield push
         return
     topics = [topic(pattern, number) for number in range(receivers)]
-    socket = connect(at, zmq.XPUB, "topic", False)
-    missing = {b"\1" + each for each in topics}
-    while missing:
-        if not socket.poll(10_000):
-            raise ConnectionError(f"no subscription to {missing}")
-        missing.discard(socket.recv())
+    socket = publisher(at, set(topics))
 
     async def send(numbers: Sequence[int], body: bytes) -> None:
         for number in numbers:
