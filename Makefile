@@ -5,19 +5,26 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-compare bench-load scale fuzz coverage clean
+.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-load scale fuzz fuzz-long asan wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## make the virtual environment and install everything into it
 
-$(STAMP): pyproject.toml
+HOTPATH = $(wildcard agpd/hotpath/*.px*) hatch_build.py scripts/compile_hotpath.py
+
+$(STAMP): pyproject.toml $(HOTPATH)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
 	@touch $@
 
-test: setup ## run the tests
+# What runs through the hot path runs through its twin as well.
+TWINS = tests/unit/hotpath tests/unit/gateway tests/unit/transport/test_native.py tests/property/test_forward_model.py \
+	tests/property/test_foreign_sources.py tests/unit/test_fuzz_seeds.py tests/scenarios/test_patterns.py
+
+test: setup ## run the tests; those of the hot path once more with its twin in Python
 	$(BIN)/pytest tests -q -m "not scale and not slow"
+	AGPD_PURE=1 $(BIN)/pytest $(TWINS) -q -m "not scale and not slow"
 
 scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections, and report what each costs
 	$(BIN)/pytest tests -q -m scale -rP
@@ -47,6 +54,10 @@ coverage: setup ## branch coverage of each module by its own test file
 bench: setup ## measure the gateway under load (BENCH_REPEAT=1 for a quick look); results in bench/results
 	$(BIN)/python -m bench.load run
 
+bench-peers: setup ## measure agpd beside other systems (PEERS=nats,redis picks some); results in bench/results
+	$(BIN)/python -m bench.peers
+	$(BIN)/pytest bench/peers -q --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds
+
 bench-compare: setup ## ratios of two results: A=old.json B=new.json, or the last two
 	$(BIN)/python -m bench.load compare $(A) $(B)
 
@@ -55,6 +66,19 @@ FUZZ_SECONDS ?= 30
 fuzz: setup ## fuzz every parser for FUZZ_SECONDS (30) each; needs atheris, which it tries to install
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet 'atheris>=2.3,<4' || true
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+FUZZ_HOURS ?= 8
+
+fuzz-long: setup ## fuzz the forwarding loop, compiled beside pure, for FUZZ_HOURS (8); with atheris if it is there
+	$(BIN)/python tests/fuzz/run.py --hours $(FUZZ_HOURS) loop
+
+ASAN_EXECUTIONS ?= 200000
+
+asan: setup ## build the hot path with AddressSanitizer and UBSan; run its tests and ASAN_EXECUTIONS (200000) through it
+	$(BIN)/python scripts/asan.py --executions $(ASAN_EXECUTIONS)
+
+wheels: setup ## build wheels into dist/ with each of Python 3.11, 3.12 and 3.13 that is here
+	$(BIN)/python scripts/wheels.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

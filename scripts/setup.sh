@@ -16,3 +16,6 @@ if ! "$PYTHON" -m venv "$VENV" >/dev/null 2>&1; then
     fi
 fi
 "$VENV/bin/pip" install --quiet --disable-pip-version-check -e '.[dev]'
+if [ "$("$VENV/bin/python" -c 'import agpd.hotpath; print(agpd.hotpath.COMPILED)')" = False ]; then
+    echo "The hot path runs in Python, several times slower: compiling it takes a C compiler and the headers of Python." >&2
+fi

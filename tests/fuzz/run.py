@@ -37,9 +37,18 @@ def fuzz(target: str, seconds: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="for each target")
+    parser.add_argument(
+        "--hours", type=float, help="instead of seconds; without atheris, the fast driver of the loop"
+    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("targets", nargs="*")
     given = parser.parse_args()
+    if given.hours is not None:
+        given.seconds = int(given.hours * 3600)
+    if importlib.util.find_spec("atheris") is None and given.hours is not None:
+        print("atheris is not installed: mutating without instrumentation")
+        command = [sys.executable, str(HERE / "loop.py"), "--executions", str(10**15)]
+        return subprocess.run([*command, "--seconds", str(given.seconds)], check=False).returncode
     if importlib.util.find_spec("atheris") is None:
         print("atheris is not installed (it has no wheel for every Python version): nothing was fuzzed")
         return 0

@@ -8,14 +8,17 @@ An exception that leaves a target is a fault. None of them needs atheris.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from fuzz.stage import LINKS, Stage
 from scenarios.harness import World
 
 from agpd import config
 from agpd.errors import Code, ConfigError, Fatal, Refused
+from agpd.hotpath import _pure
 from agpd.names import parse, parse_pattern
 from agpd.transport.identity import Profile, principal_of
 from agpd.wire import envelope, frames
@@ -39,6 +42,22 @@ def native(data: bytes) -> None:
     receiver.peer.read().clear()
     sender.publish(receiver.name, b"still here")
     assert any(frame.body == b"still here" for frame in receiver.peer.read())
+
+
+def loop(data: bytes) -> None:
+    """The bytes of one read of each of several links: the compiled loop does what the pure one does."""
+    if importlib.util.find_spec("agpd.hotpath._compiled") is None:
+        return
+    compiled = importlib.import_module("agpd.hotpath._compiled")
+    logs = []
+    for module in (_pure, compiled):
+        stage = Stage(module, int.from_bytes(data[:2], "big"), recording=True)
+        for place in range(2, len(data), 700):
+            stage.feed(stage.links[data[place] % LINKS], data[place + 1 : place + 700])
+        stage.end_turn()
+        stage.say("end")
+        logs.append(stage.log)
+    assert logs[0] == logs[1]
 
 
 def packed(data: bytes) -> None:
@@ -79,7 +98,7 @@ def certificate(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (native, packed, names, toml, certificate)
+    each.__name__: each for each in (native, loop, packed, names, toml, certificate)
 }
 
 
