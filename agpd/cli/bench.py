@@ -6,7 +6,7 @@ One process does one of it, so that the sides do not share a core: start `sub`, 
 import contextlib
 import functools
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +14,12 @@ import click
 import msgspec
 import uvloop
 
-from agpd.cli.load import raw, raw_requests, sdk
-from agpd.cli.load.measure import Answered, Result
+from agpd.cli.load import background, raw, raw_requests, sdk
+from agpd.cli.load.measure import Answered, AnsweredUnderLoad, Loaded, Result
 from agpd.cli.load.plan import Pattern
 from agpd.errors import Code
 from agpd.names import parse_type
-from agpd_client.errors import AgpError
+from agpd_client.errors import AgpError, ConnectError
 from agpd_client.gateway import Gateway, connect
 from agpd_client.transports.address import DEFAULT_URL, parse_url
 from agpd_client.transports.carrier import Carrier
@@ -44,6 +44,11 @@ class Target:
         """For bare peers."""
         return Carrier(parse_url(self.url), **self.files)
 
+    def options(self) -> list[str]:
+        """Those of another `agpctl bench` with the same gateway."""
+        named = {"url": self.url, **self.files}
+        return [word for name, value in named.items() if value for word in (f"--{name}", str(value))]
+
     def gateway(self) -> Gateway:
         """For the SDK."""
         return connect(self.url, **self.files, reconnect=False)  # type: ignore[arg-type]
@@ -60,8 +65,8 @@ class Target:
         if self.as_json:
             click.echo(msgspec.json.encode(result).decode())
         else:
-            for name, value in msgspec.to_builtins(result).items():
-                click.echo(f"{name:<22} {_text(value)}")
+            for name, value in _rows(msgspec.to_builtins(result)):
+                click.echo(f"{name:<25} {_text(value)}")
         if lost:
             raise _Failure(f"{lost} messages were lost: {way_out}")
 
@@ -79,6 +84,14 @@ def _way_out(refused_as: str, name: str) -> str:
 
 def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _rows(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _rows(value, f"{name}_")
+        else:
+            yield before + name, value
 
 
 def _text(value: object) -> str:
@@ -133,6 +146,15 @@ _size = click.option(
     "--size", type=click.IntRange(0), default=256, show_default=True, help="Payload, in bytes."
 )
 _source = click.option("--as", "source", help="Type to send as, org/ns/type; else `bench` beside NAME.")
+_load_rate = click.option(
+    "--load-rate", type=click.FloatRange(1), metavar="N", help="Background load: so many messages a second."
+)
+_load_share = click.option(
+    "--background-load",
+    type=click.FloatRange(0.01, 1),
+    metavar="FRACTION",
+    help="Background load: this part of what one sender brings through the gateway, measured first.",
+)
 _idle = click.option(
     "--idle", "idle_s", type=float, default=5.0, show_default=True, help="Seconds of silence that end it."
 )
@@ -217,6 +239,8 @@ def sub(target: Target, name: str, count: int, connections: int, idle_s: float) 
 @_size
 @click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="At a time.")
 @click.option("--serve", is_flag=True, help="Answer requests instead, until interrupted.")
+@_load_rate
+@_load_share
 @_idle
 @_source
 def rr(
@@ -226,10 +250,15 @@ def rr(
     size: int,
     concurrency: int,
     serve: bool,
+    load_rate: float | None,
+    background_load: float | None,
     idle_s: float,
     source: str | None,
 ) -> None:
-    """Send requests to NAME/0 and time the replies; start `rr --serve NAME` first, which answers them."""
+    """Send requests to NAME/0 and time the replies; start `rr --serve NAME` first, which answers them.
+
+    With --background-load or --load-rate, `load` runs meanwhile, in a process of its own.
+    """
     if serve:
         _serve(target, name)
         return
@@ -240,11 +269,65 @@ def rr(
         "gateway_pid": target.gateway_pid,
     }
     sender = _beside(name, source)
-    result: Answered
-    if target.raw:
-        result = target.run(raw_requests.request(target.carrier(), name, sender, idle_s=idle_s, **options))
+
+    def measured() -> Answered:
+        if target.raw:
+            work = raw_requests.request(target.carrier(), name, sender, idle_s=idle_s, **options)
+        else:
+            work = sdk.request(target.gateway, name, sender, timeout_s=idle_s, **options)
+        return target.run(work)  # type: ignore[no-any-return]
+
+    if load_rate is None and background_load is None:
+        result = measured()
     else:
-        result = target.run(sdk.request(target.gateway, name, sender, timeout_s=idle_s, **options))
+        result = _under_load([sender, *target.options(), *_pace(load_rate, background_load)], measured)
+    target.show(result, result.lost)
+
+
+def _under_load(load: list[str], measured: Callable[[], Answered]) -> Answered:
+    try:
+        with background.beside(load) as end:
+            return AnsweredUnderLoad.of(measured(), end())
+    except ConnectError as error:
+        raise _Failure(str(error)) from None
+
+
+def _pace(rate: float | None, share: float | None) -> list[str]:
+    if rate is not None:
+        return ["--load-rate", str(rate)]
+    return ["--background-load", str(share)]
+
+
+@bench.command()
+@_target
+@_size
+@_load_rate
+@_load_share
+@click.option("--seconds", type=click.FloatRange(0.001), help="Then it ends; else SIGTERM or Ctrl-C ends it.")
+def load(
+    target: Target,
+    name: str,
+    size: int,
+    load_rate: float | None,
+    background_load: float | None,
+    seconds: float | None,
+) -> None:
+    """Send messages at a steady rate from one agent of type NAME to another, with prebuilt frames.
+
+    The rate holds by the clock, whether or not the gateway keeps up. Prints `ready` on standard error once it begins.
+    """
+    if load_rate is None and background_load is None:
+        raise click.UsageError("give --load-rate or --background-load")
+    work = background.run(
+        target.carrier(),
+        name,
+        size=size,
+        rate=load_rate,
+        share=background_load,
+        seconds=seconds,
+        ready=_ready,
+    )
+    result: Loaded = target.run(work)
     target.show(result, result.lost)
 
 

@@ -55,7 +55,30 @@ class Answered(msgspec.Struct, kw_only=True):
     cpu_us_per_request: float | None
 
 
-Result = Published | Received | Answered
+class Loaded(msgspec.Struct, kw_only=True):
+    """Of a background load. `lost`: sent, not refused, and never came."""
+
+    size_bytes: int
+    wanted_per_s: float
+    achieved_per_s: float
+    seconds: float
+    refused: int
+    lost: int
+
+
+class AnsweredUnderLoad(Answered, kw_only=True):
+    """Of a requester beside a background load. The gateway's time is that of both, so none is given for a request."""
+
+    background: Loaded
+
+    @classmethod
+    def of(cls, alone: Answered, background: Loaded) -> "AnsweredUnderLoad":
+        """Both results in one."""
+        fields = {name: getattr(alone, name) for name in alone.__struct_fields__}
+        return cls(**fields | {"cpu_us_per_request": None, "background": background})
+
+
+Result = Published | Received | Answered | Loaded
 
 
 class Stopwatch:

@@ -46,7 +46,7 @@ def parts(count: int, connections: int) -> list[int]:
 class Blobs:
     """Buffers of about `BLOB_BYTES`, each of whole frames of one length, sent again and again.
 
-    Their message ids repeat: the gateway does not look at them.
+    `per_blob` frames in each. Their message ids repeat: the gateway does not look at them.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class Blobs:
             )
             for _ in range(wanted)
         ]
-        self._per_blob = per_blob
+        self.per_blob = per_blob
 
     def take(self, count: int) -> Iterator[bytes]:
         """Buffers that hold `count` frames together."""
         number = 0
         while count > 0:
             buffer = self.buffers[number % len(self.buffers)]
-            if count < self._per_blob:
+            if count < self.per_blob:
                 buffer = buffer[: count * self.frame_bytes]
             yield buffer
-            count -= self._per_blob
+            count -= self.per_blob
             number += 1
