@@ -189,6 +189,7 @@ int respond(const struct session *session) {
     session->protocol->subscribe(session, &conn);
     poller_add(&poller, &conn, EPOLLIN);
     fprintf(stderr, "ready\n");
+    inbox_read(&inbox, &conn); /* what came behind the last answer: nothing would wake us for it */
     for (;;)
         exchange(&poller, &inbox, &conn);
 }
