@@ -52,8 +52,8 @@ class Case(NamedTuple):
 
 def _counts(pattern: str, size: int) -> int:
     """Messages for about a second: bytes are the limit from 4 KiB on."""
-    budget = {"unicast": 1_500_000, "anycast": 1_000_000, "broadcast": 300_000}[pattern]
-    bytes_limit = 2**31 // (16 if pattern == "broadcast" else 1)
+    budget = {"unicast": 3_000_000, "anycast": 1_500_000, "broadcast": 600_000}[pattern]
+    bytes_limit = 2**27 if pattern == "broadcast" else 2**30
     return min(budget, bytes_limit // (size + 200))
 
 
@@ -76,7 +76,7 @@ def cases(native: bool = True) -> list[Case]:
         for size in SIZES
     ]
     many = [Case("pub", "broadcast", 256, False, by, 5000, SENDERS, 1000)]
-    limit = [Case("pub", "unicast", 256, tls, By.RELAY, 1_500_000) for tls in (False, True) if native]
+    limit = [Case("pub", "unicast", 256, tls, By.RELAY, _counts("unicast", 256)) for tls in (False, True) if native]
     requests = [
         Case("rr", "", size, tls, by, _requests(size, concurrency), 1, 1, concurrency)
         for tls in (False, True)

@@ -1,5 +1,6 @@
 """The load generator and the relay in C (`native/`): built when they are needed, and how they are called."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -20,14 +21,15 @@ def build(sanitize: bool = False) -> str:
         return f"{missing[0]} is not installed"
     if not _headers():
         return "the headers of OpenSSL are not installed (Debian: libssl-dev)"
-    target = "sanitize" if sanitize else "all"
-    done = subprocess.run(
-        ["make", "-s", "-C", str(NATIVE), target],
-        capture_output=True,
-        text=True,
-        timeout=BUILD_TIMEOUT_S,
-        check=False,
-    )
+    with (NATIVE / "Makefile").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would mix their objects
+        done = subprocess.run(
+            ["make", "-s", "-C", str(NATIVE), "sanitize" if sanitize else "all"],
+            capture_output=True,
+            text=True,
+            timeout=BUILD_TIMEOUT_S,
+            check=False,
+        )
     if done.returncode:
         raise BuildFailed(done.stderr)
     return ""
