@@ -51,7 +51,7 @@ demo: setup ## five agents work through a document over a real gateway with mutu
 coverage: setup ## branch coverage of each module by its own test file
 	$(BIN)/python scripts/coverage_by_module.py
 
-bench: setup ## measure the gateway under load (BENCH_REPEAT=1 for a quick look); results in bench/results
+bench: setup ## measure the gateway under load, about 6 minutes (BENCH_REPEAT=1: a quick look); results in bench/results
 	$(BIN)/python -m bench.load run
 
 bench-peers: setup ## measure agpd beside other systems (PEERS=nats,redis picks some); results in bench/results
