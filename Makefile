@@ -12,7 +12,7 @@ help: ## list the verbs
 
 setup: $(STAMP) ## make the virtual environment and install everything into it
 
-HOTPATH = $(wildcard agpd/hotpath/*.px*) hatch_build.py scripts/compile_hotpath.py
+HOTPATH = $(wildcard agpd/hotpath/*.pyx agpd/hotpath/*.pxi) hatch_build.py scripts/compile_hotpath.py
 
 $(STAMP): pyproject.toml $(HOTPATH)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh

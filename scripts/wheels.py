@@ -10,12 +10,18 @@ VERSIONS = ("3.11", "3.12", "3.13")
 
 
 def interpreter(version: str) -> str | None:
-    """On the path, or among those of pyenv."""
-    here = Path(sys.executable)
-    if sys.version_info[:2] == tuple(map(int, version.split("."))):
-        return str(here)
-    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    return shutil.which(f"python{version}") or (str(found[-1]) if found else None)
+    """This one, on the path, or among those of pyenv: the first that runs (the shims of pyenv may not)."""
+    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"), reverse=True)
+    for python in (sys.executable, shutil.which(f"python{version}"), *map(str, found)):
+        if python is not None and _runs(python, version):
+            return python
+    return None
+
+
+def _runs(python: str, version: str) -> bool:
+    script = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-c", script], check=False, capture_output=True, text=True)
+    return done.stdout.strip() == version
 
 
 def main() -> int:
