@@ -42,8 +42,10 @@ cdef enum:
     FANOUT_ALL = 0
     FANOUT_ANY = 1
     WORK_LIMIT = 2048
+    FLUSHES = 128
 
 WORK_PER_TURN = WORK_LIMIT
+FLUSHES_PER_TURN = FLUSHES
 
 
 cdef inline uint16_t u16(const uint8_t* at) noexcept nogil:
@@ -77,14 +79,22 @@ cdef class Turn:
 
     def end(self):
         cdef list marked = self.marked
+        cdef list rest = []
+        cdef Py_ssize_t half = FLUSHES // 2
         self.marked = []
+        if len(marked) > FLUSHES:
+            rest = marked[half:len(marked) - half]
+            marked = marked[:half] + marked[len(marked) - half:]
         left = iter(marked)
         try:
             for port in left:
                 port.flush()
         finally:
-            for port in left:
-                self.note(port)
+            rest.extend(left)
+            if rest:
+                if not self.marked:
+                    self.call_soon(self.end)
+                self.marked[:0] = rest
 
 
 cdef class Port:
