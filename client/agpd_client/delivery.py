@@ -11,7 +11,7 @@ from agpd.names import parse
 from agpd.wire.envelope import unpack
 from agpd.wire.frames import FANOUT_ALL, Kind
 from agpd_client.events import Statistics
-from agpd_client.flows import Flow, Flows
+from agpd_client.flows import Flow, Flows, Origin
 from agpd_client.inbox import Inbox
 from agpd_client.message import Message
 from agpd_client.routes import Routes
@@ -78,24 +78,26 @@ class Delivery:
 
     def changed(self) -> None:
         """Agents, subscriptions or their queues have changed."""
-        self._flows.clear()
+        self._flows.forget()
 
     def take(self, data: bytes, position: int, limit: int) -> int:
         """Hand over the data frames from `position` on; where the next frame begins. `limit`: of a frame, in bytes."""
         runs, position = deliveries(data, position, limit, self._flows, Message, self._unusual)
-        for flow, messages, size in runs:
+        for origin, messages, size in runs:
+            flow = self._flows.of[origin]
             if flow.is_reply:
                 self._replies(flow, messages)
             elif flow.inbox is None:
                 self._statistics.strays += len(messages)
             else:
-                copies = [(copy, [each.copy_for(copy) for each in messages]) for copy in flow.copies]
+                copies = [(copy, [each.copy_for(copy.origin) for each in messages]) for copy in flow.copies]
                 self._hand(flow, messages, size)
                 for copy, theirs in copies:
                     self._hand(copy, theirs, size)
+        self._flows.tidy()
         return position
 
-    def _unusual(self, flow: Flow, id_: int, data: bytes) -> Message[Any] | None:
+    def _unusual(self, origin: Origin, id_: int, data: bytes) -> Message[Any] | None:
         """A message whose envelope has more than a payload; None if it is unreadable or too late."""
         try:
             envelope = unpack(data)
@@ -107,7 +109,7 @@ class Delivery:
             self._statistics.expired += 1
             return None
         return Message(
-            flow,
+            origin,
             id_,
             len(data),
             envelope.body,
@@ -119,7 +121,10 @@ class Delivery:
 
     def _hand(self, flow: Flow, messages: list[Message[Any]], size: int) -> None:
         self._statistics.received += len(messages)
-        handler = flow.agent.handler if flow.is_request and flow.agent is not None else None
+        if flow.origin.is_request:
+            for message in messages:
+                message.answered_by(flow)
+        handler = flow.agent.handler if flow.origin.is_request and flow.agent is not None else None
         if handler is not None:
             for message in messages:
                 handler.take(message)
@@ -128,7 +133,7 @@ class Delivery:
 
     def _replies(self, flow: Flow, messages: list[Message[Any]]) -> None:
         for message in messages:
-            if self._connection.calls.answer(message.correlation, flow.destination_handle, message):
+            if self._connection.calls.answer(message.correlation, flow.origin.destination_handle, message):
                 self._statistics.received += 1
             else:
                 self._statistics.strays += 1
@@ -145,16 +150,14 @@ class Delivery:
         return flows[0], lasting
 
     def _flow(self, kind: int, fanout: int, destination: int, source: int, receiver: Receiver | None) -> Flow:
+        names = (self.names.get(source, ""), self.names.get(destination, ""))
+        kind_of_data = None if receiver is None else receiver.kind
         return Flow(
+            Origin(*names, source, destination, fanout, kind == _REQUEST, kind_of_data),
             self._connection,
-            (self.names.get(source, ""), self.names.get(destination, "")),
-            (source, destination),
-            fanout,
-            is_request=kind == _REQUEST,
             is_reply=kind == _REPLY,
             agent=None if receiver is None else receiver.agent,
             inbox=None if receiver is None else receiver.inbox,
-            type=None if receiver is None else receiver.kind,
         )
 
     def _resolve(self, destination: int, source: int, fanout: int) -> list[Receiver]:

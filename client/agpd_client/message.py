@@ -8,7 +8,7 @@ from agpd_client import codec
 
 if TYPE_CHECKING:
     from agpd_client.agent import Agent
-    from agpd_client.flows import Flow
+    from agpd_client.flows import Flow, Origin
 
 Data = TypeVar("Data")
 _NOT_YET: Any = object()
@@ -27,7 +27,7 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
     """
 
     # A struct: making one takes 90 ns, making an instance of a class with as many attributes 600.
-    _flow: "Flow"
+    _origin: "Origin"
     id: int
     size: int
     body: bytes
@@ -38,32 +38,33 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
     dropped: int = 0
     _type: Any = _AS_FLOW
     _data: Any = _NOT_YET
+    _flow: "Flow | None" = None  # of a request: who answers it, and how
 
     @property
     def source(self) -> str:
         """Full name of the sender."""
-        return self._flow.source
+        return self._origin.source
 
     @property
     def destination(self) -> str:
         """The name that it was sent to."""
-        return self._flow.destination
+        return self._origin.destination
 
     @property
     def fanout(self) -> int:
         """To how many it was sent: ALL, ANY or a number."""
-        return self._flow.fanout
+        return self._origin.fanout
 
     @property
     def is_request(self) -> bool:
         """Does somebody wait for a reply?"""
-        return self._flow.is_request
+        return self._origin.is_request
 
     @property
     def data(self) -> Data:
         """The payload as a Python value, decoded once. Raises `DecodeError`, for error replies `RemoteError`."""
         if self._data is _NOT_YET:
-            kind = self._flow.type if self._type is _AS_FLOW else self._type
+            kind = self._origin.type if self._type is _AS_FLOW else self._type
             self._data = codec.decode(self.body, self.content_type, kind)
         return self._data  # type: ignore[no-any-return]
 
@@ -91,10 +92,14 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
         """Answer the request with `RemoteError(type of error, its text)`."""
         await self._answer(*codec.encode_failure(error), None)
 
-    def copy_for(self, flow: "Flow") -> "Message[Any]":
+    def answered_by(self, flow: "Flow") -> None:
+        """It is a request to the agent of this flow."""
+        self._flow = flow
+
+    def copy_for(self, origin: "Origin") -> "Message[Any]":
         """The same for another receiver."""
         return Message(
-            flow,
+            origin,
             self.id,
             self.size,
             self.body,
@@ -105,11 +110,10 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
         )
 
     async def _answer(self, body: bytes, content_type: int, headers: dict[str, str] | None) -> None:
-        flow = self._flow
-        if flow.agent is not None:  # a request has a receiver
-            await flow.agent.answer(
-                flow.source, (flow.connection, flow.source_handle), self.id, body, content_type, headers
-            )
+        flow, origin = self._flow, self._origin
+        if flow is not None and flow.agent is not None:  # a request has a receiver
+            known = (flow.connection, origin.source_handle)
+            await flow.agent.answer(origin.source, known, self.id, body, content_type, headers)
 
     def __repr__(self) -> str:
         verb = "request" if self.is_request else "message"
