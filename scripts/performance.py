@@ -20,9 +20,14 @@ def row(*cells: object) -> str:
 
 
 def pair(got: Measured, name: str) -> tuple[str, str]:
-    """Messages a second, gateway µs for each."""
-    one = got[name]
-    return f"{one['messages_per_s']:,.0f}", f"{one['cpu_us_per_message']:.2f}"
+    """Messages a second, gateway µs for each; dashes where nothing was measured."""
+    one = got.get(name)
+    return (f"{one['messages_per_s']:,.0f}", f"{cpu_us(one):.2f}") if one else ("-", "-")
+
+
+def cpu_us(one: dict[str, Any]) -> float:
+    """The gateway's time for a message, in µs, from the first delivery to the last."""
+    return float(one["received_gateway_cpu_s"] / one["messages"] * 1e6)
 
 
 def latency(got: Measured, name: str) -> tuple[str, str]:
@@ -37,9 +42,12 @@ def card(result: dict[str, Any], path: Path) -> str:
     one = result["card"]
     return (
         f"{one['cpu']}, {one['cores']} cores shared by all processes, virtual; Linux {one['kernel']}; {one['python']}\n"
-        f"built with {one['optimised']}; uvloop {one['uvloop']}; {one['openssl']}; loopback; commit {one['commit']},\n"
-        f"{one['date'][:10]}. Medians of {result['repeat']} runs, `bench/results/{path.name}`. Load at the start\n"
-        f"{one['load_average']}. Expect ±20 % between runs."
+        f"built with {one['optimised']}; hot path: {one.get('hot_path', 'Python')};\n"
+        f"uvloop {one['uvloop']}; {one['openssl']};\n"
+        f"loopback; commit {one['commit']}, {one['date'][:10]}. Medians of {result['repeat']} runs,\n"
+        f"`bench/results/{path.name}`; prebuilt frames by\n"
+        f"{result.get('generator', 'agpctl bench --raw')}. Load at the start {one['load_average']}.\n"
+        "Expect ±20 % between runs."
     )
 
 
@@ -53,6 +61,34 @@ def gateway(got: Measured) -> list[str]:
         for size in SIZES:
             plain, tls = (pair(got, f"{pattern}/{size}/{carrier}/raw") for carrier in ("plain", "tls"))
             lines.append(row(f"{pattern}, {size} B", *plain, *tls))
+    return lines
+
+
+def limit(got: Measured) -> list[str]:
+    """The gateway beside the relay."""
+    lines = [row("256 bytes, unicast", "relay, µs", "agpd, µs", "agpd / relay"), "|---|---|---|---|"]
+    for label, carrier in (("plaintext", "plain"), ("mutual TLS", "tls")):
+        ours, least = (got.get(f"unicast/256/{carrier}/{by}") for by in ("raw", "relay"))
+        times = [f"{cpu_us(one):.2f}" if one else "-" for one in (least, ours)]
+        ratio = f"{cpu_us(ours) / cpu_us(least):.1f}" if ours and least else "-"
+        lines.append(row(label, *times, ratio))
+    return lines
+
+
+def deliveries(got: Measured) -> list[str]:
+    """Broadcast, for each delivery."""
+    lines = [row("256 bytes", "deliveries/s", "gateway µs/delivery"), "|---|---|---|"]
+    for label, name in (
+        ("1 to 16, plaintext", "broadcast/256/plain/raw"),
+        ("1 to 16, mutual TLS", "broadcast/256/tls/raw"),
+        ("1 to 1000, plaintext", "broadcast-1000/256/plain/raw"),
+    ):
+        one = got.get(name)
+        if one is None:
+            lines.append(row(label, "-", "-"))
+            continue
+        each = one["received_gateway_cpu_s"] / one["received_received"] * 1e6
+        lines.append(row(label, f"{one['received_deliveries_per_s']:,.0f}", f"{each:.3f}"))
     return lines
 
 
@@ -112,6 +148,9 @@ def summary(got: Measured) -> list[str]:
     ):
         both = [format_.format(*pair(got, name.format(carrier))) for carrier in ("plain", "tls")]
         lines.append(row(label, *both))
+    both = [pair(got, f"unicast/256/{carrier}/relay")[1] for carrier in ("plain", "tls")]
+    if "-" not in both:
+        lines.append(row("the limit: unicast through a relay in C", *(f"{each} µs" for each in both)))
     both = [latency(got, f"rr-1/256/{carrier}/sdk")[0] + " µs" for carrier in ("plain", "tls")]
     lines.append(row("request and reply between SDKs, p50 / p99 / p99.9", *both))
     return lines
@@ -137,12 +176,16 @@ def main() -> None:
     found = sorted((ROOT / "bench/results").glob("2*.json"))
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else found[-1]
     result = json.loads(path.read_text())
+    if failed := [case["name"] for case in result["load"] if case["failed"]]:
+        raise SystemExit(f"{path} has cases that failed, which is not to be published: {', '.join(failed)}")
     got = {case["name"]: case["measured"] for case in result["load"]}
     page = ROOT / "docs/topics/performance.md"
     text = page.read_text()
     for name, lines in (
         ("card", card(result, path)),
         ("gateway", gateway(got)),
+        ("limit", limit(got)),
+        ("deliveries", deliveries(got)),
         ("requests", requests(got)),
         ("sdk", sdk(got)),
         ("parts", parts(result["micro"])),
