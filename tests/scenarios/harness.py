@@ -2,10 +2,12 @@
 
 `World` is a gateway, `Peer` one connection to it, `Agent` an agent registered there. Whatever the gateway sends is
 judged on the way in: it must be legal for the session, and a delivery's handles must have been announced before.
+With `workers` the connections reach the hub through as many trunks, by turns.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections import deque
@@ -23,6 +25,9 @@ from agpd.hotpath import Turn
 from agpd.names import parse_pattern
 from agpd.routing.router import Router
 from agpd.transport.native import NativeProtocol
+from agpd.transport.workers.channel import HubTrunk
+from agpd.transport.workers.client import WorkerTrunk
+from agpd.transport.workers.trunk import Trunk
 from agpd.wire import frames
 from agpd.wire.frames import FANOUT_ALL, FANOUT_ANY, FIRST_DATA_KIND, RECEIPT_WANTED, Body, Frame, Kind
 from agpd.wire.framing import Reassembly, split
@@ -30,6 +35,8 @@ from agpd.wire.session import Session, Side
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 MIB = 1024 * 1024
+# As many workers has a world for which nothing else is said.
+workers = 1
 OUTBOX = OutboxLimits(MIB, 4 * MIB, 0.5)
 
 
@@ -73,7 +80,7 @@ class RecordingCarrier:
 
     def __init__(self, world: World, principal: Principal) -> None:
         self.world, self.principal = world, principal
-        self.protocol: NativeProtocol | None = None
+        self.protocol: asyncio.Protocol | None = None
         self.backlog = bytearray()
         self.sent = bytearray()
         self.reading = True
@@ -140,6 +147,42 @@ class RecordingCarrier:
         self.protocol.resume_writing()
 
 
+class Cable:
+    """What a trunk writes to: it arrives at the other end in a later turn."""
+
+    def __init__(self, world: World, other: Trunk) -> None:
+        self.world, self.other = world, other
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        assert high > low
+
+    def writelines(self, parts: list[bytes]) -> None:
+        data = b"".join(parts)
+        self.world.call_soon(lambda: self.other.data_received(data))
+
+
+class Carriage:
+    """A worker without a process: both ends of its trunk."""
+
+    def __init__(self, world: World) -> None:
+        self.protocols: deque[NativeProtocol] = deque()  # of clients that come next
+        self.inner = HubTrunk(
+            world.call_soon,
+            self.protocols.popleft,
+            on_word=lambda kind, value: None,
+            on_change=lambda: None,
+            on_broken=lambda: None,
+        )
+        self.outer = WorkerTrunk(
+            world.call_soon,
+            world.clock.call_later,
+            on_word=lambda kind, value, payload: None,
+            on_broken=lambda: None,
+        )
+        self.inner.connection_made(Cable(world, self.outer))  # type: ignore[arg-type]
+        self.outer.connection_made(Cable(world, self.inner))  # type: ignore[arg-type]
+
+
 class World:
     """A gateway's hub with everything around it made of tables. `limits` are fields of `config.Limits`."""
 
@@ -169,6 +212,7 @@ class World:
             on_end=lambda link, code, detail: self.ends.append((link, code, detail)),
         )
         self.peers: list[Peer] = []
+        self.carriages = [Carriage(self) for _ in range(workers)] if workers > 1 else []
 
     def call_soon(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
@@ -205,13 +249,20 @@ class Peer:
         self.world = world
         self.carrier = RecordingCarrier(world, principal)
         self.protocol = NativeProtocol(world.hub, lambda der: principal)
-        self.carrier.protocol = self.protocol
         self.session = Session(Side.AGENT)
         self.names: dict[int, str] = {}
         self.inbox: list[Frame] = []
         self._reassembly = Reassembly(64 * MIB)
         self._ids = itertools.count(1)
-        self.protocol.connection_made(self.carrier)  # type: ignore[arg-type]
+        self.end: asyncio.Protocol = self.protocol  # what the bytes of this peer go to
+        if world.carriages:
+            carriage = world.carriages[len(world.peers) % len(world.carriages)]
+            carriage.protocols.append(self.protocol)
+            self.end = carriage.outer.client()
+        self.carrier.protocol = self.end
+        self.end.connection_made(self.carrier)  # type: ignore[arg-type]
+        if world.carriages:
+            world.turn()
 
     @property
     def link(self) -> Link:
@@ -219,7 +270,7 @@ class Peer:
 
     def feed(self, data: bytes, *, turn: bool = True) -> None:
         """These bytes arrive at the gateway."""
-        self.protocol.data_received(data)
+        self.end.data_received(data)
         if turn:
             self.world.turn()
 

@@ -26,6 +26,8 @@ COMMAND = [sys.executable, "-c", "from agpd.cli.main import agpd; agpd()", "serv
 DEADLINE_S = 15.0
 QUICK_END: dict[str, object] = {"drain_timeout_ms": 50, "linger_timeout_ms": 300}
 PAGE = os.sysconf("SC_PAGE_SIZE")
+# As many workers has a gateway for which nothing else is said.
+workers = 1
 _ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+):(\d+)")
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -103,9 +105,14 @@ class GatewayProcess:
     def pid(self) -> int:
         return self.process.pid
 
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
     def rss_bytes(self) -> int:
-        """Resident memory."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE
+        """Resident memory, that of workers included."""
+        pids = [self.pid, *self.workers()]
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * PAGE
 
     def descriptors(self) -> int:
         """Open file descriptors."""
@@ -160,6 +167,7 @@ def gateway(
     """
     settings: dict[str, dict[str, object]] = {key: dict(value) for key, value in sections.items()}
     listen = {"native": f"{host}:0", "plaintext": world is None, "plaintext_anywhere": host != "127.0.0.1"}
+    listen["workers"] = workers
     settings["listen"] = listen | settings.get("listen", {})
     settings["log"] = {"format": "json"} | settings.get("log", {})
     settings["limits"] = QUICK_END | settings.get("limits", {})
@@ -183,7 +191,7 @@ def gateway(
     try:
         running = GatewayProcess(process)
         yield running
-        assert running.log.faults() == []
+        assert running.log.faults() == [], running.log.faults()
     finally:
         if running is not None:
             running.end()

@@ -271,7 +271,7 @@ async def test_who_does_not_read_the_answers_to_its_questions_is_cut(plain: Gate
             if peer.transport.get_write_buffer_size() > 4_000_000:
                 await asyncio.sleep(0.01)
         ended = await asyncio.to_thread(plain.log.wait, "connection ended", code="SLOW_CONSUMER")
-        assert ended["peer"] == peer.local
+        assert ended["peer"] == peer.local, (ended, plain.log.find("connection ended")[-6:])
         assert plain.rss_bytes() - before < 100 * 1024 * 1024
 
 

@@ -210,6 +210,35 @@ class HubTrunk(Trunk):
         self._on_word, self._on_change, self._on_broken = on_word, on_change, on_broken
         self.channels: dict[int, Channel] = {}
         self.cut_off = 0  # clients that the end of the worker has cost
+        # The bytes written last, and to whom: who gets the same ones next shares them. So a broadcast crosses once.
+        self._last = b""
+        self._to: list[int] = []
+
+    def write(self, channel: int, data: bytes) -> None:
+        """Put bytes of a channel on the trunk. The same object for several channels in a row goes once."""
+        if data is self._last and len(self._to) < codec.MANY_LIMIT:
+            self._to.append(channel)
+            return
+        self._seal()
+        self._last = data
+        self._to.append(channel)
+        self._schedule()
+
+    def _seal(self) -> None:
+        """Nobody shares the last bytes any more."""
+        if self._to:
+            data, to = self._last, self._to
+            self._last, self._to = b"", []
+            head = codec.data_head(to[0], len(data)) if len(to) == 1 else codec.many_head(to, len(data))
+            self._out += (head, data)
+
+    def send(self, *parts: bytes) -> None:
+        self._seal()
+        super().send(*parts)
+
+    def flush(self) -> None:
+        self._seal()
+        super().flush()
 
     def take(self, item: Item) -> None:
         kind, number, payload = item

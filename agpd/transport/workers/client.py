@@ -24,13 +24,14 @@ LAST_NUMBER = 2**32 - 1
 class Client(asyncio.Protocol):
     """The connection of one client."""
 
-    __slots__ = ("_full", "_transport", "_trunk", "_untaken", "_unwritten", "number")
+    __slots__ = ("_full", "_reading", "_transport", "_trunk", "_untaken", "_unwritten", "number")
 
     def __init__(self, trunk: "WorkerTrunk") -> None:
         self._trunk = trunk
         self._unwritten = 0  # bytes from the hub that it has not been told are taken
         self._untaken = 0  # bytes to the hub that it has not told us it has taken
-        self._full = False  # not read: the trunk was full
+        self._full = False  # the trunk was full when it last sent
+        self._reading = True
         self.number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,30 +46,30 @@ class Client(asyncio.Protocol):
     # from the client to the hub
 
     def data_received(self, data: bytes) -> None:
-        self._trunk.write(self.number, data)
+        self._trunk.send(codec.data_head(self.number, len(data)), data)
         self._untaken += len(data)
-        if self._untaken >= WINDOW_BYTES:
-            self._transport.pause_reading()
-        if self._trunk.full:
+        if self._trunk.full and not self._full:
             self._full = True
-            self._transport.pause_reading()
             self._trunk.full_for(self)
+        self._read_or_not()
 
     def taken(self, count: int) -> None:
         """The hub has taken so many bytes more. Raises `TrunkError`."""
         self._untaken -= count
         if self._untaken < 0:
             raise TrunkError("more was acknowledged than sent")
-        self._go_on()
+        self._read_or_not()
 
     def room(self) -> None:
         """The trunk takes more."""
         self._full = False
-        self._go_on()
+        self._read_or_not()
 
-    def _go_on(self) -> None:
-        if not self._full and self._untaken < WINDOW_BYTES:
-            self._transport.resume_reading()
+    def _read_or_not(self) -> None:
+        wanted = not self._full and self._untaken < WINDOW_BYTES
+        if wanted != self._reading:
+            self._reading = wanted
+            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
 
     # from the hub to the client
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from agpd.transport.workers import codec
 from agpd.transport.workers.codec import Item, Splitter, TrunkError
 
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024  # the kernel gives what it allows
@@ -28,10 +27,8 @@ class Trunk(asyncio.Protocol):
         self.call_soon = call_soon
         self._splitter = Splitter()
         self._out: list[bytes] = []
+        self._scheduled = False  # `flush` will be called
         self._transport: asyncio.Transport | None = None
-        # The bytes that were written last, and to whom: who writes the same ones next shares them.
-        self._last = b""
-        self._to: list[int] = []
 
     def take(self, item: Item) -> None:
         """Act on what the other end says. Raises `TrunkError`."""
@@ -43,37 +40,19 @@ class Trunk(asyncio.Protocol):
 
     # writing
 
-    def send(self, data: bytes) -> None:
-        """Put frames on the trunk."""
-        if not self._out and not self._to:
-            self.call_soon(self.flush)
-        if self._to:
-            self._seal()
-        self._out.append(data)
+    def send(self, *parts: bytes) -> None:
+        """Put frames, or the parts of one, on the trunk."""
+        self._out += parts
+        self._schedule()
 
-    def write(self, channel: int, data: bytes) -> None:
-        """Put bytes of a channel on the trunk. The same object for several channels in a row goes once."""
-        if data is self._last and self._to and len(self._to) < codec.MANY_LIMIT:
-            self._to.append(channel)
-            return
-        if self._to:
-            self._seal()
-        elif not self._out:
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
             self.call_soon(self.flush)
-        self._last = data
-        self._to.append(channel)
-
-    def _seal(self) -> None:
-        data, to = self._last, self._to
-        head = codec.data_head(to[0], len(data)) if len(to) == 1 else codec.many_head(to, len(data))
-        self._out.append(head)
-        self._out.append(data)
-        self._last, self._to = b"", []
 
     def flush(self) -> None:
         """Hand everything collected to the transport."""
-        if self._to:
-            self._seal()
+        self._scheduled = False
         out, self._out = self._out, []
         if self._transport is not None:
             self._transport.writelines(out)
