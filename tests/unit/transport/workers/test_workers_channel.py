@@ -115,7 +115,7 @@ def test_what_a_paused_channel_holds_is_bounded_by_its_window(world: TrunkWorld)
 
 
 def test_what_is_taken_is_acknowledged_in_steps(world: TrunkWorld) -> None:
-    client, socket, recorder = world.client()
+    client, socket, _ = world.client()
     world.down.writes.clear()
     for _ in range(100):
         client.data_received(bytes(ACK_STEP_BYTES // 10))

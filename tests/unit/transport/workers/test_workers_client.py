@@ -1,4 +1,4 @@
-"""A client's connection in the worker: nothing is queued for it there, and it is read only as far as the hub takes it."""
+"""A client's connection in the worker: nothing is queued there, and it is read only as far as the hub takes it."""
 
 import pytest
 from unit.transport.workers.trunk_world import TrunkWorld
