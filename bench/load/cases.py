@@ -53,8 +53,8 @@ class Case(NamedTuple):
 def _counts(pattern: str, size: int) -> int:
     """Messages for about a second: bytes are the limit from 4 KiB on."""
     budget = {"unicast": 3_000_000, "anycast": 1_500_000, "broadcast": 600_000}[pattern]
-    bytes_limit = 2**27 if pattern == "broadcast" else 2**30
-    return min(budget, bytes_limit // (size + 200))
+    bytes_limit = 2**30 if size < 4096 else 2**29
+    return min(budget, bytes_limit // (8 if pattern == "broadcast" else 1) // (size + 200))
 
 
 def _requests(size: int, concurrency: int) -> int:
