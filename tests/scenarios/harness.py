@@ -158,7 +158,7 @@ class Cable:
 
     def writelines(self, parts: list[bytes]) -> None:
         data = b"".join(parts)
-        self.world.call_soon(lambda: self.other.data_received(data))
+        self.world.call_soon(lambda: self.other.received(data))
 
 
 class Carriage:

@@ -104,16 +104,16 @@ class Splitter:
         self._kind = 0
         self._to: int | Targets = 0
 
-    def feed(self, data: bytes) -> list[Item]:
-        """The items in what was kept and this. Raises `TrunkError`."""
+    def feed(self, data: bytes | memoryview) -> list[Item]:
+        """The items in what was kept and this. Their payloads are copies. Raises `TrunkError`."""
         items: list[Item] = []
         position = 0
         if self._left:
             position = min(self._left, len(data))
             self._left -= position
-            items.append((self._kind, self._to, data[:position]))
+            items.append((self._kind, self._to, bytes(data[:position])))
         elif self._tail:
-            data = self._tail + data
+            data = self._tail + bytes(data)
             self._tail = b""
         size = len(data)
         while position + HEAD.size <= size:
@@ -132,16 +132,16 @@ class Splitter:
                 _check(kind in _CONTROL and length <= CONTROL_LIMIT, kind, channel, length)
                 if begin + length > size:
                     break
-                items.append((kind, channel, data[begin : begin + length]))
+                items.append((kind, channel, bytes(data[begin : begin + length])))
                 position = begin + length
                 continue
             position = begin + length
             if length and begin < size:
-                items.append((kind, to, data[begin:position]))
+                items.append((kind, to, bytes(data[begin:position])))
             if position > size:
                 self._kind, self._to, self._left = kind, to, position - max(begin, size)
                 return items
-        self._tail = data[position:]
+        self._tail = bytes(data[position:])
         return items
 
 

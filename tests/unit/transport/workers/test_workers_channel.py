@@ -210,7 +210,7 @@ def test_other_words_are_passed_on(world: TrunkWorld) -> None:
 )
 def test_a_worker_that_talks_nonsense_is_cut(world: TrunkWorld, nonsense: bytes, caplog) -> None:
     world.client()
-    world.hub.data_received(nonsense)
+    world.hub.received(nonsense)
     assert world.down.cut
     assert "the trunk is broken" in caplog.text
 

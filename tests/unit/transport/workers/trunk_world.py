@@ -119,8 +119,8 @@ class TrunkWorld:
             on_word=lambda *word: self.words.append(word),
             on_broken=lambda: self.words.append(("worker alone",)),
         )
-        self.down = Cable(self, lambda data: self.worker.data_received(data))
-        self.up = Cable(self, lambda data: self.hub.data_received(data))
+        self.down = Cable(self, lambda data: self.worker.received(data))
+        self.up = Cable(self, lambda data: self.hub.received(data))
         self.hub.connection_made(self.down)  # type: ignore[arg-type]
         self.worker.connection_made(self.up)  # type: ignore[arg-type]
 
