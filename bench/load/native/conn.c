@@ -35,14 +35,15 @@ void conn_connect(struct conn *conn, const char *host, int port) {
 void conn_close(struct conn *conn) {
     SSL_free(conn->ssl);
     close(conn->fd);
-    buffer_free(&conn->wire);
+    buffer_free(&conn->wire.in);
+    buffer_free(&conn->wire.out);
     buffer_free(&conn->out);
     buffer_free(&conn->tail);
     conn->ssl = NULL;
     conn->fd = -1;
 }
 
-void conn_secure(struct conn *conn, const struct tls *tls) { conn->ssl = tls_session(tls, conn->fd, &conn->wire); }
+void conn_secure(struct conn *conn, const struct tls *tls) { conn->ssl = tls_session(tls, &conn->wire); }
 
 static void wait_for(struct conn *conn, short events) {
     struct pollfd one = {.fd = conn->fd, .events = events};
@@ -54,6 +55,61 @@ static void wait_for(struct conn *conn, short events) {
 }
 
 void conn_wait_readable(struct conn *conn) { wait_for(conn, POLLIN); }
+
+static ssize_t ended(struct conn *conn, const char *why) {
+    conn->error = why;
+    return -1;
+}
+
+static ssize_t receive_into(struct conn *conn, uint8_t *into, size_t bytes) {
+    ssize_t got = recv(conn->fd, into, bytes, 0);
+    if (got > 0)
+        return got;
+    if (!got)
+        return ended(conn, "the other side closed it");
+    if (errno == EAGAIN || errno == EINTR)
+        return 0;
+    return ended(conn, strerror(errno));
+}
+
+static ssize_t receive(struct conn *conn, struct buffer *buffer) {
+    ssize_t got = receive_into(conn, buffer_room(buffer, READ_BYTES), READ_BYTES);
+    if (got > 0)
+        buffer->end += (size_t)got;
+    return got;
+}
+
+/* Decrypt as much as there is. A handshake of a server happens in here. */
+static ssize_t decrypt(struct conn *conn, uint8_t *into, size_t bytes) {
+    size_t got = 0, one;
+    while (got < bytes) {
+        ERR_clear_error();
+        int result = SSL_read_ex(conn->ssl, into + got, bytes - got, &one);
+        if (result == 1) {
+            got += one;
+            continue;
+        }
+        int why = SSL_get_error(conn->ssl, result);
+        if (why == SSL_ERROR_WANT_READ || got)
+            break; /* an error shows again at the next read */
+        return ended(conn, why == SSL_ERROR_ZERO_RETURN ? "the other side closed it" : tls_reason());
+    }
+    conn_flush(conn);
+    return (ssize_t)got;
+}
+
+ssize_t conn_read(struct conn *conn, uint8_t *into, size_t bytes) {
+    if (!conn->ssl)
+        return receive_into(conn, into, bytes);
+    ssize_t got = decrypt(conn, into, bytes);
+    if (got || receive(conn, &conn->wire.in) <= 0)
+        return conn->error && !got ? -1 : got;
+    return decrypt(conn, into, bytes);
+}
+
+bool conn_has_more(const struct conn *conn) { return conn->ssl && (SSL_pending(conn->ssl) || buffer_length(&conn->wire.in)); }
+
+bool conn_waits(const struct conn *conn) { return buffer_length(&conn->out) || buffer_length(&conn->wire.out); }
 
 void conn_handshake(struct conn *conn) {
     for (;;) {
@@ -69,46 +125,9 @@ void conn_handshake(struct conn *conn) {
         if (why != SSL_ERROR_WANT_READ)
             fail("TLS handshake: %s", tls_reason());
         wait_for(conn, POLLIN);
+        receive(conn, &conn->wire.in);
     }
 }
-
-static ssize_t ended(struct conn *conn, const char *why) {
-    conn->error = why;
-    return -1;
-}
-
-static ssize_t read_records(struct conn *conn, uint8_t *into, size_t bytes) {
-    size_t got = 0, one;
-    while (got < bytes) {
-        ERR_clear_error();
-        int result = SSL_read_ex(conn->ssl, into + got, bytes - got, &one);
-        if (result != 1) {
-            int why = SSL_get_error(conn->ssl, result);
-            if (why == SSL_ERROR_WANT_READ || got)
-                break; /* an error shows again at the next read */
-            return ended(conn, why == SSL_ERROR_ZERO_RETURN ? "the other side closed it" : tls_reason());
-        }
-        got += one;
-    }
-    /* A handshake's answers leave here when the reader is a server. */
-    conn_flush(conn);
-    return (ssize_t)got;
-}
-
-ssize_t conn_read(struct conn *conn, uint8_t *into, size_t bytes) {
-    if (conn->ssl)
-        return read_records(conn, into, bytes);
-    ssize_t got = recv(conn->fd, into, bytes, 0);
-    if (got > 0)
-        return got;
-    if (!got)
-        return ended(conn, "the other side closed it");
-    if (errno == EAGAIN || errno == EINTR)
-        return 0;
-    return ended(conn, strerror(errno));
-}
-
-bool conn_has_more(const struct conn *conn) { return conn->ssl && SSL_has_pending(conn->ssl); }
 
 static ssize_t send_some(struct conn *conn, const uint8_t *data, size_t bytes) {
     ssize_t sent = send(conn->fd, data, bytes, MSG_NOSIGNAL);
@@ -118,12 +137,12 @@ static ssize_t send_some(struct conn *conn, const uint8_t *data, size_t bytes) {
 }
 
 bool conn_flush(struct conn *conn) {
-    while (buffer_length(&conn->wire) && !conn->error) {
-        ssize_t sent = send_some(conn, conn->wire.data + conn->wire.start, buffer_length(&conn->wire));
+    while (buffer_length(&conn->wire.out) && !conn->error) {
+        ssize_t sent = send_some(conn, conn->wire.out.data + conn->wire.out.start, buffer_length(&conn->wire.out));
         if (!sent)
             return false;
         if (sent > 0)
-            buffer_consume(&conn->wire, (size_t)sent);
+            buffer_consume(&conn->wire.out, (size_t)sent);
     }
     return true;
 }

@@ -7,7 +7,7 @@
 struct conn {
     int fd, index;
     SSL *ssl;            /* NULL in plaintext */
-    struct buffer wire;  /* records that wait for the socket; TLS only */
+    struct records wire; /* TLS only */
     struct buffer out;   /* control messages to write when no data message is half written */
     struct buffer tail;  /* the beginning of a message whose rest has not come yet */
     size_t skip;         /* bytes still to come of a data message that was begun */
@@ -26,8 +26,10 @@ void conn_handshake(struct conn *conn);
 
 /* Bytes read; 0: nothing now; -1: the connection has ended, see `error`. */
 ssize_t conn_read(struct conn *conn, uint8_t *into, size_t bytes);
-/* There may be more to read although the socket has nothing. */
+/* There is more to read although the socket may have nothing. */
 bool conn_has_more(const struct conn *conn);
+/* Some of what was taken waits for room in the socket. */
+bool conn_waits(const struct conn *conn);
 /* Bytes taken, perhaps 0; -1: the connection has ended. What was taken may wait: see `conn_flush`. */
 ssize_t conn_write(struct conn *conn, const uint8_t *data, size_t bytes);
 /* Write what waits for the socket. True when nothing does any more. */

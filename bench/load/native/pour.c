@@ -146,7 +146,7 @@ static void push(struct pouring *pouring, struct poller *poller, struct sender *
         sender->asked = true;
     }
     bool idle = finished && conn_write_out(&sender->conn);
-    bool half = sender->at != sender->piece_end || buffer_length(&sender->conn.wire);
+    bool half = sender->at != sender->piece_end || buffer_length(&sender->conn.wire.out);
     if (sender->conn.error)
         fail("connection %d: %s", sender->conn.index, sender->conn.error);
     /* A sender with a rate is not woken by room in the socket but by the clock, unless a piece is half written. */

@@ -14,7 +14,7 @@
 
 #define EVENTS 64
 #define LISTENER UINT32_MAX
-#define WAITING_MAX_BYTES ((size_t)4 * 1024 * 1024) /* for one link: then nothing is read until it takes some */
+#define WAITING_MAX_BYTES ((size_t)2 * 1024 * 1024) /* for one link: then nothing is read until it takes some */
 #define PATIENCE_MS 10000
 
 struct relay {
@@ -64,7 +64,7 @@ static void accept_all(struct relay *relay) {
 /* Write as far as it goes. A link that holds too much is waited for, and ended when it does not take any. */
 static void flush(struct relay *relay, struct link *link) {
     struct conn *conn = &link->conn;
-    while (!conn_write_out(conn) && buffer_length(&conn->out) + buffer_length(&conn->wire) > WAITING_MAX_BYTES) {
+    while (!conn_write_out(conn) && buffer_length(&conn->out) + buffer_length(&conn->wire.out) > WAITING_MAX_BYTES) {
         struct pollfd one = {.fd = conn->fd, .events = POLLOUT};
         if (poll(&one, 1, PATIENCE_MS) <= 0)
             conn->error = "it does not read";
@@ -75,7 +75,7 @@ static void flush(struct relay *relay, struct link *link) {
         links_end(&relay->links, link);
         return;
     }
-    bool waits = buffer_length(&conn->out) || buffer_length(&conn->wire);
+    bool waits = conn_waits(conn);
     if (waits != link->waiting)
         watch(relay, EPOLL_CTL_MOD, conn->fd, EPOLLIN | (waits ? EPOLLOUT : 0), (uint32_t)conn->index);
     link->waiting = waits;

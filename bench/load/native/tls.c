@@ -1,15 +1,31 @@
 #include "tls.h"
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* OpenSSL would write every record of 16 KiB with a system call of its own: collected, they leave with one. */
-static int collect(BIO *bio, const char *data, int length) {
+/* OpenSSL would write every record of 16 KiB with a system call of its own and read each with two. Its own read-ahead
+   moves what it has read to the front of its buffer for each record, which costs more than the cipher when it is large. */
+static int put(BIO *bio, const char *data, int length) {
+    struct records *records = BIO_get_data(bio);
     if (length <= 0)
         return 0;
-    buffer_append(BIO_get_data(bio), data, (size_t)length);
+    buffer_append(&records->out, data, (size_t)length);
     return length;
+}
+
+static int take(BIO *bio, char *into, int length) {
+    struct records *records = BIO_get_data(bio);
+    size_t there = buffer_length(&records->in);
+    size_t bytes = length > 0 && (size_t)length < there ? (size_t)length : there;
+    BIO_clear_retry_flags(bio);
+    if (!bytes || length <= 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(into, records->in.data + records->in.start, bytes);
+    buffer_consume(&records->in, bytes);
+    return (int)bytes;
 }
 
 static long control(BIO *bio, int command, long number, void *pointer) {
@@ -28,11 +44,12 @@ struct tls *tls_new(const char *ca, const char *certificate, const char *key, bo
     struct tls *tls = allocate(sizeof *tls);
     tls->server = server;
     tls->context = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    tls->to_buffer = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "buffer");
-    if (!tls->context || !tls->to_buffer)
+    tls->buffers = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "buffer");
+    if (!tls->context || !tls->buffers)
         fail("TLS: %s", tls_reason());
-    BIO_meth_set_write(tls->to_buffer, collect);
-    BIO_meth_set_ctrl(tls->to_buffer, control);
+    BIO_meth_set_write(tls->buffers, put);
+    BIO_meth_set_read(tls->buffers, take);
+    BIO_meth_set_ctrl(tls->buffers, control);
     SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION);
     SSL_CTX_set_num_tickets(tls->context, 0);
     SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -43,27 +60,25 @@ struct tls *tls_new(const char *ca, const char *certificate, const char *key, bo
     if (key && SSL_CTX_use_PrivateKey_file(tls->context, key, SSL_FILETYPE_PEM) != 1)
         fail("--key %s: %s", key, tls_reason());
     SSL_CTX_set_mode(tls->context, SSL_MODE_AUTO_RETRY | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(tls->context, 1);
-    SSL_CTX_set_default_read_buffer_len(tls->context, READ_BYTES);
     return tls;
 }
 
 void tls_free(struct tls *tls) {
     if (tls) {
         SSL_CTX_free(tls->context);
-        BIO_meth_free(tls->to_buffer);
+        BIO_meth_free(tls->buffers);
         free(tls);
     }
 }
 
-SSL *tls_session(const struct tls *tls, int fd, struct buffer *out) {
+SSL *tls_session(const struct tls *tls, struct records *records) {
     SSL *ssl = SSL_new(tls->context);
-    BIO *in = BIO_new_socket(fd, BIO_NOCLOSE), *collector = BIO_new(tls->to_buffer);
-    if (!ssl || !in || !collector)
+    BIO *bio = BIO_new(tls->buffers);
+    if (!ssl || !bio)
         fail("TLS: %s", tls_reason());
-    BIO_set_data(collector, out);
-    BIO_set_init(collector, 1);
-    SSL_set_bio(ssl, in, collector);
+    BIO_set_data(bio, records);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
     if (tls->server)
         SSL_set_accept_state(ssl);
     else

@@ -10,8 +10,13 @@
 /* What the connections of one side have in common. */
 struct tls {
     SSL_CTX *context;
-    BIO_METHOD *to_buffer;
+    BIO_METHOD *buffers;
     bool server;
+};
+
+/* Records on their way: from the socket, and to it. */
+struct records {
+    struct buffer in, out;
 };
 
 /* With a certificate and key, and the authority that the other side must have its own from. Ends the program if
@@ -19,8 +24,8 @@ struct tls {
 struct tls *tls_new(const char *ca, const char *certificate, const char *key, bool server);
 void tls_free(struct tls *tls);
 
-/* A session on a socket. What it wants to send is appended to `out`, which must live as long. */
-SSL *tls_session(const struct tls *tls, int fd, struct buffer *out);
+/* A session that takes its records from `records` and puts them there. They must live as long. */
+SSL *tls_session(const struct tls *tls, struct records *records);
 
 /* The reason of the last failure, in OpenSSL's words. */
 const char *tls_reason(void);
