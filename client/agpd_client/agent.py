@@ -1,8 +1,8 @@
 """An agent: a name on the gateway, with an inbox."""
 
-import asyncio
 import uuid
 from collections.abc import Callable
+from threading import get_ident as _thread
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from agpd import names
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from agpd_client.uplink import Uplink
 
 Data = TypeVar("Data")
-_running_loop = asyncio.get_running_loop
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -56,10 +55,8 @@ class Agent(Sender):
 
         Raises `Timeout`, `Closed`, `Backpressure`.
         """
-        if _running_loop() is not self._uplink.loop:
-            self._uplink.check_loop()
-        inbox = self.inbox
-        message = inbox.take() if inbox.is_ready else await inbox.get(timeout)
+        self._uplink.check_loop()
+        message = await self.inbox.get(timeout)
         if type is not None:
             message.expect(type)
         return message
@@ -69,8 +66,8 @@ class Agent(Sender):
 
     async def __anext__(self) -> Message[Any]:
         # Not by way of `receive`: each coroutine less is 90 ns for each message.
-        inbox = self.inbox
-        if inbox.is_ready and _running_loop() is self._uplink.loop:
+        inbox, uplink = self.inbox, self._uplink
+        if inbox.items and not inbox.untold and _thread() == uplink.thread and uplink.is_running():
             return inbox.take()
         try:
             return await self.receive()
@@ -213,6 +210,10 @@ class Agent(Sender):
     def check_loop(self) -> None:
         """Raises `RuntimeError` on another loop than the gateway object's."""
         self._uplink.check_loop()
+
+    def is_here(self) -> bool:
+        """Would `check_loop` raise nothing?"""
+        return _thread() == self._uplink.thread and self._uplink.is_running()
 
     def rerouted(self) -> None:
         """Where messages go has changed."""

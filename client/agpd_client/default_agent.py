@@ -1,6 +1,6 @@
 """The verbs of an agent on the gateway object itself: one default agent does them."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from agpd_client.agent import Agent
@@ -43,6 +43,19 @@ class DefaultAgent:
         return await agent.publish(
             to, data, fanout=fanout, confirm=confirm, headers=headers, ttl=ttl, timeout=timeout
         )
+
+    async def publish_many(
+        self,
+        to: str,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        fanout: int = ANY,
+        headers: dict[str, str] | None = None,
+        ttl: float | None = None,
+    ) -> int:
+        """Send many messages; how many there were."""
+        agent = await self.default_agent()
+        return await agent.publish_many(to, items, fanout=fanout, headers=headers, ttl=ttl)
 
     @overload
     async def request(

@@ -146,6 +146,7 @@ class Inbox(Feed["Message[Any]"]):
 
     `block`: reading from the gateway pauses until the inbox is half empty. `drop_oldest`, `drop_new`: counted in
     `dropped` and told with the next message. `error`: like `drop_new`, and the next `get` raises `Backpressure`.
+    `untold`: dropped since somebody was told.
     """
 
     def __init__(self, limit: int, policy: Policy, valve: Valve, statistics: "Statistics") -> None:
@@ -159,12 +160,7 @@ class Inbox(Feed["Message[Any]"]):
         self.bytes = 0
         self._valve = valve
         self._statistics = statistics
-        self._untold = 0  # dropped since the last message that told
-
-    @property
-    def is_ready(self) -> bool:
-        """Is there a message, and nothing else to be told first?"""
-        return bool(self.items) and not (self._untold and self.policy == "error")
+        self.untold = 0
 
     @property
     def is_stuffed(self) -> bool:
@@ -176,8 +172,8 @@ class Inbox(Feed["Message[Any]"]):
         items = self.items
         if (len(items) + 1 >= self.bound or self.bytes >= INBOX_LIMIT_BYTES) and not self._make_room():
             return
-        if self._untold and self.policy == "drop_new":
-            item.dropped, self._untold = self._untold, 0
+        if self.untold and self.policy == "drop_new":
+            item.dropped, self.untold = self.untold, 0
         items.append(item)
         self.bytes += item.size
         if self._waiters:
@@ -187,7 +183,7 @@ class Inbox(Feed["Message[Any]"]):
         """`put` each; `size` is that of all of them."""
         items = self.items
         is_roomy = len(items) + len(messages) < self.bound and self.bytes + size < INBOX_LIMIT_BYTES
-        if not is_roomy or self._untold:
+        if not is_roomy or self.untold:
             for message in messages:
                 self.put(message)
             return
@@ -202,18 +198,16 @@ class Inbox(Feed["Message[Any]"]):
         """The first message."""
         message = self.items.popleft()
         self.bytes -= message.size
-        if self._untold and self.policy == "drop_oldest":
-            message.dropped, self._untold = self._untold, 0
+        if self.untold and self.policy == "drop_oldest":
+            message.dropped, self.untold = self.untold, 0
         if self._valve.full:
             self._ease()
         return message
 
     async def get(self, timeout: float | None = None) -> "Message[Any]":
         """The next message; with the policy `error` raises `Backpressure` if some were lost."""
-        if self.is_ready:
-            return self.take()
-        if self._untold and self.policy == "error":
-            lost, self._untold = self._untold, 0
+        if self.untold and self.policy == "error":
+            lost, self.untold = self.untold, 0
             raise Backpressure(
                 f"the inbox was full ({self.bound} messages) and {lost} were lost; receive faster, raise the limit "
                 "or choose the policy 'block'"
@@ -246,7 +240,7 @@ class Inbox(Feed["Message[Any]"]):
         if len(self.items) < self.bound and self.bytes < INBOX_LIMIT_BYTES:
             return True
         self.dropped += 1
-        self._untold += 1
+        self.untold += 1
         self._statistics.dropped_here += 1
         if self.policy != "drop_oldest":
             return False

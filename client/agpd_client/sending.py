@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from threading import get_ident as _thread
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from agpd import names
@@ -25,8 +26,8 @@ ALL = 0
 ANY = 1
 REQUEST_TIMEOUT_S = 5.0
 Answer = TypeVar("Answer")
+Items = TypeVar("Items")
 _PUBLISH, _REQUEST, _REPLY = int(Kind.PUBLISH), int(Kind.REQUEST), int(Kind.REPLY)
-_running_loop = asyncio.get_running_loop
 
 
 def _packed(
@@ -79,7 +80,7 @@ class Sender:
         `buffer_bytes`; beyond that, or while the carrier is full, it waits. `ttl`: seconds after which nobody needs it.
         """
         uplink = self._uplink
-        if _running_loop() is not uplink.loop:
+        if _thread() != uplink.thread or not uplink.is_running():
             uplink.check_loop()
         body, content_type = (data, BYTES) if type(data) is bytes else codec.encode(data)
         if not confirm and self._quick(to, body, content_type, fanout, headers, ttl):
@@ -107,6 +108,7 @@ class Sender:
         be sent raises; those before it are sent. `ttl` counts from when an item is taken.
         """
         self._uplink.check_loop()
+        several(items)
         _check_fanout(fanout)
         self._check_destination(to)
         count = 0
@@ -385,6 +387,15 @@ class Sender:
             return await future
         finally:
             connection.calls.forget(id_)
+
+
+def several(items: Items) -> Items:
+    """What is one payload is not the payloads of many messages. Raises `TypeError`."""
+    if isinstance(items, (str, bytes, bytearray, memoryview)):
+        raise TypeError(
+            "publish_many takes several payloads, in a list or another iterable; publish takes one"
+        )
+    return items
 
 
 def _check_size(envelope: bytes, connection: Connection) -> None:

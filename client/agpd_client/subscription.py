@@ -52,6 +52,9 @@ class Subscription(Generic[Data]):
         return self
 
     async def __anext__(self) -> Message[Data]:
+        inbox = self._own
+        if inbox is not None and inbox.items and not inbox.untold and self._agent.is_here():
+            return inbox.take()
         try:
             return await self.receive()
         except Closed as error:

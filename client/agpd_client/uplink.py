@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from agpd.errors import Code, code_of
@@ -47,6 +48,9 @@ class Uplink:
         self.valve = Valve()
         self.backlog = Backlog(options.buffer_bytes)
         self.loop: asyncio.AbstractEventLoop | None = None
+        # Where each message asks this instead of `check_loop`: before Python 3.12 `get_running_loop` is a system call.
+        self.thread = 0
+        self.is_running: Callable[[], bool] = bool
         self.may_speak_as = ""
         self._current: Connection | None = None  # also while it is being restored
         self._changed = asyncio.Event()
@@ -169,13 +173,18 @@ class Uplink:
         """Connect for the first time. Raises `ConnectError`, `Unauthorized`."""
         if self.state is not State.NEW:
             raise self.error or RuntimeError("this gateway object is already open")
-        self.loop = asyncio.get_running_loop()
+        self._live_on(asyncio.get_running_loop())
         try:
             self.stands(await self.establish())
         except BaseException:
-            self.loop = None
+            self._live_on(None)
             await self.dialer.carrier.release()
             raise
+
+    def _live_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self.thread = threading.get_ident()
+        self.is_running = bool if loop is None else loop.is_running
 
     async def close(self) -> None:
         """Send what is queued, say goodbye, and wait (bounded) for the carrier's end."""

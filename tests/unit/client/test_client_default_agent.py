@@ -26,6 +26,10 @@ async def test_the_default_agent_has_the_same_verbs(near: agp.Gateway, far: agp.
     await reader.publish(CHAT, 1)
     assert (await near.receive(timeout=1)).data == 1
     await near.unsubscribe(CHAT)
+    assert await near.publish_many(READER, ["a", "b"], fanout=agp.ALL, headers={"k": "v"}, ttl=60) == 2
+    pair = [await reader.receive(timeout=1) for _ in range(2)]
+    assert [message.data for message in pair] == ["a", "b"]
+    assert (pair[1].fanout, pair[1].headers, pair[1].expires_ms > 0) == (agp.ALL, {"k": "v"}, True)
     seen = await near.observe("acme/prod/*")
     await reader.publish("acme/prod/me", 2, confirm=True)
     assert (await seen.receive(timeout=1)).data == 2

@@ -102,3 +102,52 @@ def test_the_valve_pauses_when_full_and_resumes_when_half_empty() -> None:
     assert told[4:] == ["pause"]
     box.fail(Closed("end"))
     assert told[5:] == ["resume"]
+
+
+def items(*numbers: int) -> list[Any]:
+    return [Item(number) for number in numbers]
+
+
+async def test_many_are_put_as_one_by_one() -> None:
+    for policy, kept, dropped in (
+        ("drop_oldest", [3, 4, 5], 3),
+        ("drop_new", [0, 1, 2], 3),
+        ("block", [0, 1, 2], 0),
+    ):
+        one, many = inbox(policy), inbox(policy)
+        fill(one, 6)
+        for part in (items(0), items(1, 2, 3, 4), items(5)):
+            many.put_all(part, len(part))
+        taken = [[each.take() for _ in kept] for each in (one, many)]
+        assert [[item.number for item in each] for each in taken] == [kept, kept]  # type: ignore[attr-defined]
+        assert [item.dropped for item in taken[0]] == [item.dropped for item in taken[1]]
+        assert (one.bytes, one.dropped) == (many.bytes, many.dropped) == (one.bytes, dropped)
+
+
+async def test_many_wake_as_many_as_wait() -> None:
+    box = inbox("block", 10)
+    waiting = [asyncio.create_task(box.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    box.put_all(items(1, 2), 2)
+    got = [(await each).number for each in waiting[:2]]  # type: ignore[attr-defined]
+    assert (got, waiting[2].done(), box.bytes) == ([1, 2], False, 0)
+    waiting[2].cancel()
+
+
+def test_what_was_lost_is_told_though_there_is_room_for_many() -> None:
+    box = inbox("drop_new", 5)
+    fill(box, 7)
+    for _ in range(5):
+        box.take()
+    box.put_all(items(7, 8), 2)
+    assert [box.take().dropped for _ in range(2)] == [2, 0]
+
+
+def test_many_large_ones_pause_reading_too() -> None:
+    told: list[str] = []
+    valve = Valve()
+    valve.attach(lambda: told.append("pause"), lambda: told.append("resume"), lambda: False)
+    box = inbox("block", 100, valve)
+    large: list[Any] = [Item(number, INBOX_LIMIT_BYTES // 2) for number in range(3)]
+    box.put_all(large, 3 * (INBOX_LIMIT_BYTES // 2))
+    assert (told, len(box.items)) == (["pause"], 3)

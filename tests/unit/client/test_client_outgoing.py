@@ -88,3 +88,24 @@ async def test_without_a_carrier_nothing_is_written() -> None:
     out.flush()
     await asyncio.sleep(0)
     assert carrier.writes == []
+
+
+async def test_what_is_urgent_leaves_at_once_while_frames_come_one_at_a_time() -> None:
+    out, carrier = attached()
+    out.urge(b"a")
+    assert carrier.writes == [b"a"]
+    out.urge(b"b")
+    out.send(b"c")
+    assert carrier.writes == [b"a"]
+    await asyncio.sleep(0)
+    assert carrier.writes == [b"a", b"bc"]
+    out.urge(b"d")  # there were three in the last turn
+    assert len(carrier.writes) == 2
+    await asyncio.sleep(0)
+    out.urge(b"e")
+    assert carrier.writes == [b"a", b"bc", b"d", b"e"]
+    await asyncio.sleep(0)
+    out.send(b"f")
+    out.urge(b"g")  # behind others, in order
+    await asyncio.sleep(0)
+    assert carrier.writes[4:] == [b"fg"]

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from scripted_peer import AGENT, Peer, standing
@@ -12,6 +13,7 @@ from agpd.errors import Code
 from agpd.wire import frames
 from agpd.wire.envelope import Envelope, pack, unpack
 from agpd.wire.frames import RECEIPT_WANTED, Frame, Kind, Refusal, encode, encode_data
+from agpd_client.outgoing import MESSAGES_PER_TURN
 
 TO = "acme/prod/x"
 
@@ -196,3 +198,138 @@ async def test_an_agent_that_has_ended_sends_nothing() -> None:
         for work in (agent.publish(TO, 1), agent.publish(TO, 1, confirm=True), agent.request(TO, 1)):
             with pytest.raises(agp.Closed, match="was closed"):
                 await work
+
+
+async def test_many_are_sent_in_order_with_what_each_has() -> None:
+    async with standing() as (_, agent, peer, _):
+        sending = asyncio.create_task(agent.publish_many(TO, iter([b"a", "b", 3]), fanout=2))
+        await peer.ok(Kind.OPEN, 7)
+        assert await sending == 3
+        seen = [await peer.read(Kind.PUBLISH) for _ in range(3)]
+        assert [unpack(frame.body).body for frame in seen] == [b"a", b"b", b"\x03"]
+        assert {(frame.fanout, frame.destination, frame.source) for frame in seen} == {(2, 7, AGENT)}
+        assert len({frame.id for frame in seen}) == 3
+        assert await agent.publish_many(TO, [b"c"], headers={"k": "v"}, ttl=60) == 1
+        envelope = unpack((await peer.read(Kind.PUBLISH)).body)
+        assert (envelope.body, envelope.headers, envelope.expires_ms > 0) == (b"c", {"k": "v"}, True)
+        assert await agent.publish_many(TO, []) == 0
+
+
+async def test_many_may_come_from_an_asynchronous_source() -> None:
+    async def source() -> AsyncIterator[int]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+
+    async with standing() as (_, agent, peer, _):
+        await publish(agent, peer)
+        assert await agent.publish_many(TO, source()) == 3
+        assert [unpack((await peer.read(Kind.PUBLISH)).body).body for _ in range(3)] == [b"\0", b"\1", b"\2"]
+
+
+async def test_items_are_taken_no_faster_than_they_can_be_sent() -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"x"
+
+    async with standing() as (gateway, agent, peer, _):
+        await publish(agent, peer)
+        connection = gateway._uplink.connection
+        assert connection is not None
+        sending = asyncio.create_task(agent.publish_many(TO, endless()))
+        await asyncio.sleep(0)
+        assert 1 < taken <= MESSAGES_PER_TURN + 1  # others run in between
+        connection.pause_writing()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = taken
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert taken == before
+        connection.resume_writing()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert taken > before
+        sending.cancel()
+
+
+async def test_while_there_is_no_connection_many_wait_up_to_the_bound() -> None:
+    async with standing(buffer_bytes=1000) as (gateway, agent, peer, all_):
+        await publish(agent, peer)
+        peer.writer.close()
+        while gateway.state is agp.State.CONNECTED:
+            await asyncio.sleep(0)
+        taken: list[int] = []
+
+        def numbers() -> Iterator[bytes]:
+            for number in range(30):
+                taken.append(number)
+                yield b"%100d" % number
+
+        sending = asyncio.create_task(agent.publish_many(TO, numbers()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (len(taken), gateway._uplink.backlog.bytes) == (10, 9 * 104)
+        again = await all_.accept()
+        await again.welcome()
+        await again.register()
+        await again.ok(Kind.OPEN, 9)
+        seen = [int(unpack((await again.read(Kind.PUBLISH)).body).body) for _ in range(30)]
+        assert (seen, await sending) == (list(range(30)), 30)
+        again.writer.close()
+
+
+async def test_what_is_wrong_with_many_is_said_and_those_before_are_sent() -> None:
+    async with standing() as (_, agent, peer, _):
+        await publish(agent, peer)
+        for items, error in (
+            ([1, object(), 2], TypeError),
+            ([1, bytes(65536), 2], agp.MessageTooLarge),
+        ):
+            with pytest.raises(error):
+                await agent.publish_many(TO, items)
+            assert unpack((await peer.read(Kind.PUBLISH)).body).body == b"\x01"
+        for to, many, fanout, wrong in (
+            ("acme/x", [], agp.ANY, agp.InvalidName),
+            (TO, [], -1, ValueError),
+            (TO, b"one", agp.ANY, TypeError),
+        ):
+            with pytest.raises(wrong):
+                await agent.publish_many(to, many, fanout=fanout)
+        peer.write(encode(Kind.PING, id=1))
+        await peer.read(Kind.PONG)
+        await agent.close()
+        with pytest.raises(agp.Closed, match="was closed"):
+            await agent.publish_many(TO, [1])
+
+
+async def test_a_request_whose_known_handle_has_died_is_sent_once_more() -> None:
+    async with standing() as (gateway, agent, peer, _):
+        await publish(agent, peer)
+        asked = asyncio.create_task(agent.request(TO, 1))
+        peer.write(refused(Code.UNKNOWN_HANDLE, await peer.read(Kind.REQUEST)))
+        await peer.ok(Kind.OPEN, 8)
+        second = await peer.read(Kind.REQUEST)
+        assert second.destination == 8
+        peer.write(refused(Code.UNKNOWN_HANDLE, second))
+        with pytest.raises(agp.AgpError) as caught:
+            await asked
+        assert caught.value.code is Code.UNKNOWN_HANDLE
+        assert gateway._uplink.connection is not None
+        assert len(gateway._uplink.connection.calls) == 0
+
+
+async def test_a_cancelled_request_leaves_nothing_behind() -> None:
+    async with standing() as (gateway, agent, peer, _):
+        await publish(agent, peer)
+        asked = asyncio.create_task(agent.request(TO, 1))
+        await peer.read(Kind.REQUEST)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert gateway._uplink.connection is not None
+        assert len(gateway._uplink.connection.calls) == 0

@@ -1,6 +1,7 @@
 """The blocking facade: the same verbs without `await`, from any thread but its own."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -57,3 +58,24 @@ def test_a_blocking_call_in_the_sdks_own_loop_is_refused_not_hung() -> None:
 
         with pytest.raises(agp.RemoteError, match="use the asynchronous API in async handlers"):
             gateway.request(READER, 1)
+
+
+def test_many_messages_are_sent_in_groups_and_none_is_lost_when_the_items_fail() -> None:
+    with agp.sync.connect("local://many", agent=ME) as gateway, gateway.create_agent(READER) as reader:
+
+        def numbers(count: int) -> Iterator[int]:
+            yield from range(count)
+            if count == 3:
+                raise LookupError("no more")
+
+        assert gateway.publish_many(READER, numbers(600), headers={"k": "v"}, ttl=60) == 600
+        assert gateway.publish_many(reader.name, [600, 601]) == 2
+        with pytest.raises(LookupError, match="no more"):
+            gateway.publish_many(READER, numbers(3))
+        messages = [reader.receive(timeout=1) for _ in range(605)]
+        assert [message.data for message in messages] == [*range(602), 0, 1, 2]
+        assert messages[0].headers == {"k": "v"}
+        with pytest.raises(TypeError, match="publish takes one"):
+            gateway.publish_many(READER, "text")
+        with pytest.raises(agp.InvalidName):
+            gateway.publish_many("nowhere", [])
