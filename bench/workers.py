@@ -3,8 +3,8 @@
     python -m bench.workers [COUNT]
 
 Messages of 256 bytes, each to a random one of 16 receivers, a broadcast to 16, and requests one at a time, with the
-load generator in C (bench/load/native), in plaintext and with mutual TLS. COUNT messages in each run, 1,000,000 if it is
-not given. Prints one line for each run.
+load generator in C (bench/load/native), in plaintext and with mutual TLS. COUNT messages in each run, 1,000,000 if
+it is not given. Prints one line for each run.
 """
 
 import json

@@ -14,6 +14,7 @@ BOTH_WAYS = {
     "test_one_turn",
     "test_patterns",
     "test_reload",
+    "test_sdk_verbs",
     "test_sizes",
     "test_slow_consumer",
 }

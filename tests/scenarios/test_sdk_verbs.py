@@ -1,4 +1,4 @@
-"""Every verb of the SDK against the real routing core, in memory."""
+"""Every verb of the SDK against the real routing core, in memory, and over sockets to a gateway with workers."""
 
 import asyncio
 import dataclasses
@@ -10,6 +10,7 @@ import pydantic
 import pytest
 
 import agpd_client as agp
+from agpd.app import Gateway
 from agpd.config import Config, Grant, Limits, Listen
 from agpd_client.testing import MemoryGateway
 
@@ -36,25 +37,41 @@ class Row(TypedDict):
     n: int
 
 
+class Sockets:
+    """A gateway with workers, reached as a `MemoryGateway` is."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._url = "agp+tcp://{}:{}".format(*gateway.address)
+
+    def connect(self, **options: Any) -> agp.Gateway:
+        return agp.connect(self._url, **options)
+
+
 @pytest.fixture
-async def server() -> AsyncIterator[MemoryGateway]:
+async def server(workers: int) -> AsyncIterator[MemoryGateway | Sockets]:
     config = Config(
-        listen=Listen(plaintext=True),
-        limits=Limits(frame_limit_bytes=64 * 1024),
+        listen=Listen(native="127.0.0.1:0", plaintext=True, workers=workers),
+        limits=Limits(frame_limit_bytes=64 * 1024, linger_timeout_ms=100),
         grants=(Grant(subject="acme/*", verb="observe", object="acme/prod/*"),),
     )
-    async with MemoryGateway(config) as gateway:
-        yield gateway
+    if workers == 1:
+        async with MemoryGateway(config) as memory:
+            yield memory
+        return
+    async with Gateway(config) as gateway:
+        gateway.start()
+        await gateway.ready()
+        yield Sockets(gateway)
 
 
 @pytest.fixture
-async def near(server: MemoryGateway) -> AsyncIterator[agp.Gateway]:
+async def near(server: MemoryGateway | Sockets) -> AsyncIterator[agp.Gateway]:
     async with server.connect(agent="acme/prod/me") as gateway:
         yield gateway
 
 
 @pytest.fixture
-async def far(server: MemoryGateway) -> AsyncIterator[agp.Gateway]:
+async def far(server: MemoryGateway | Sockets) -> AsyncIterator[agp.Gateway]:
     async with server.connect() as gateway:
         yield gateway
 
