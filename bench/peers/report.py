@@ -121,7 +121,7 @@ def cell(result: Result, peer: Peer, figure: Figure) -> str:
     found = figure.entry(result, peer)
     if found is None:
         return "-"
-    if found.failed:
+    if not found.runs:
         return "failed"
     lost = f" (lost {found.lost:.1%})" if found.lost else ""
     return figure.form(found.measured[figure.name]) + lost
@@ -129,10 +129,14 @@ def cell(result: Result, peer: Peer, figure: Figure) -> str:
 
 def notes(result: Result) -> list[str]:
     """Why something is missing."""
+    labels = {peer.key: peer.label for peer in result.peers}
     lines = [f"- {peer.label}: left out: {peer.absent}" for peer in result.peers if peer.absent]
-    for entry in result.entries:
-        if entry.failed:
-            lines.append(f"- {entry.system}, {entry.case}, {entry.carrier}: failed: {entry.failed}")
+    lines += [
+        f"- {labels[entry.system]}, {entry.case}, {entry.carrier}: failed {entry.failures} times of "
+        f"{entry.failures + entry.runs}: {entry.failed}"
+        for entry in result.entries
+        if entry.failures
+    ]
     return lines or ["Every system took part, and nothing failed."]
 
 
@@ -175,7 +179,7 @@ def card(result: Result, file: str) -> list[str]:
     lines = [
         f"{one.cpu}, {one.cores} cores shared by all processes; Linux {one.kernel}; {one.python} built with",
         f"{one.optimised}; uvloop {one.uvloop}; {one.openssl}; commit {one.commit}, {one.date[:10]}.",
-        f"Medians of {result.repeat} rounds; `bench/results/{file}`. Load at the start {one.load_average}.",
+        f"Medians of rounds: {result.repeat}; `bench/results/{file}`. Load at the start {one.load_average}.",
         "",
         row("system", "versions"),
         "|---|---|",

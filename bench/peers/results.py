@@ -29,8 +29,9 @@ class Peer(msgspec.Struct, kw_only=True):
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """A case of a system: medians over its runs, or why it `failed`. `lost`: the share of deliveries that never came.
+    """A case of a system: medians over the `runs` that succeeded; without one, no figures.
 
+    `failed` is why the last of the `failures` happened, `lost` the share of deliveries that never came.
     `cpu_us_per_delivery` is the processor time of the server.
     """
 
@@ -38,6 +39,7 @@ class Entry(msgspec.Struct, kw_only=True):
     carrier: str
     case: str
     runs: int
+    failures: int = 0
     failed: str = ""
     lost: float = 0.0
     measured: dict[str, float] = {}

@@ -40,16 +40,17 @@ class Process:
 
     def __init__(self, argv: list[str], name: str, directory: Path) -> None:
         self.name = name
-        self._errors = (directory / f"{name}.stderr").open("w+b")
+        self._errors = directory / f"{name}.stderr"
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._process = subprocess.Popen(
-            argv,
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -103,8 +104,7 @@ class Process:
         """What it said last on standard error, or how it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_TIMEOUT_S)
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        lines = self._errors.read_text(errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else f"ended with code {self._process.returncode}"
 
     def end(self) -> None:
@@ -114,14 +114,16 @@ class Process:
         self._process.wait()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._reader.join()
-        self._errors.close()
+        self._reader.join(END_TIMEOUT_S)
 
 
 @contextlib.contextmanager
 def process(argv: list[str], name: str, directory: Path) -> Iterator[Process]:
-    """A process for the length of the block."""
-    made = Process(argv, name, directory)
+    """A process for the length of the block. Raises `Failed`."""
+    try:
+        made = Process(argv, name, directory)
+    except OSError as error:
+        raise Failed(f"{name}: {error}") from None
     try:
         yield made
     finally:

@@ -14,8 +14,11 @@ from bench.peers.results import Entry, Peer, medians
 from bench.peers.servers import Failed, Server, started
 
 Say = Callable[[str], object]
-Case = tuple[str, Callable[[Server, int], measure.Measured]]
+Key = tuple[str, str, str]
+Run = Callable[[Server, int], measure.Measured]
+Case = tuple[str, Run]
 FAILURES = (Failed, Absent)
+ATTEMPTS = 2  # failures after which a case is given up
 
 
 def files(directory: Path) -> Files:
@@ -67,7 +70,7 @@ def _native(say: Say) -> bool:
 def run(systems: Sequence[System], repeat: int, share: float, say: Say) -> list[Entry]:
     """Every system in every round, so that what disturbs the machine for a while disturbs all of them.
 
-    `share` scales how many messages are sent. A case that failed in one round is not tried again.
+    `share` scales how many messages are sent. A case that has failed `ATTEMPTS` times is not tried again.
     """
     rounds = Rounds(share, say)
     with tempfile.TemporaryDirectory(prefix="bench-pki-") as directory:
@@ -76,7 +79,7 @@ def run(systems: Sequence[System], repeat: int, share: float, say: Say) -> list[
             for system in systems:
                 for carrier in system.carriers:
                     rounds.visit(system, carrier, made if carrier == "tls" else None, number)
-    return rounds.entries(repeat)
+    return rounds.entries()
 
 
 class Rounds:
@@ -85,69 +88,61 @@ class Rounds:
     def __init__(self, share: float, say: Say) -> None:
         self._share = share
         self._say = say
-        self._done: dict[tuple[str, str, str], list[measure.Measured]] = {}
-        self._failed: dict[tuple[str, str, str], str] = {}
+        self._done: dict[Key, list[measure.Measured]] = {}
+        self._failed: dict[Key, list[str]] = {}
 
     def visit(self, system: System, carrier: str, made: Files | None, number: int) -> None:
-        """Start the server and measure everything that has not failed before."""
+        """Start the server and measure everything that has not been given up."""
         open_cases = [
             (name, case)
             for name, case in cases(system, carrier, self._share)
-            if (system.key, carrier, name) not in self._failed
+            if len(self._failed.get((system.key, carrier, name), ())) < ATTEMPTS
         ]
         if not open_cases:
             return
         try:
             with started(system, made) as server:
                 for name, case in open_cases:
-                    self._measure(server, carrier, name, case, number)
+                    self._measure(server, (system.key, carrier, name), case, number)
         except FAILURES as error:
             for name, _ in open_cases:
-                self._failed.setdefault((system.key, carrier, name), str(error))
-            self._say(f"{system.label}, {carrier}: {error}")
+                self._fail((system.key, carrier, name), error)
 
-    def _measure(
-        self,
-        server: Server,
-        carrier: str,
-        name: str,
-        case: Callable[[Server, int], measure.Measured],
-        number: int,
-    ) -> None:
-        key = (server.system.key, carrier, name)
+    def _measure(self, server: Server, key: Key, case: Run, number: int) -> None:
         try:
             measured = case(server, number)
         except FAILURES as error:
-            self._failed[key] = str(error)
-            self._say(f"{'/'.join(key)}: {error}")
+            self._fail(key, error)
             return
         self._done.setdefault(key, []).append(measured)
         lost = f"  LOST {measured['lost']}" if measured["lost"] else ""
         figures = (f"{measured[field]:,.2f}" for field in SHOWN if field in measured)
         self._say(f"{'/'.join(key):<36} {'  '.join(figures)}{lost}")
 
-    def entries(self, repeat: int) -> list[Entry]:
-        """One for each case of each system; what failed has its reason and no figures."""
-        found = []
-        for key in sorted({*self._done, *self._failed}):
-            runs = self._done.get(key, [])
-            reason = self._failed.get(key, "")
-            system, carrier, case = key
-            figures = {} if reason else medians(runs)
-            lost = sum(each["lost"] for each in runs)
-            of = sum(each["expected"] for each in runs)
-            found.append(
-                Entry(
-                    system=system,
-                    carrier=carrier,
-                    case=case,
-                    runs=len(runs),
-                    failed=reason,
-                    lost=lost / of if of else 0.0,
-                    measured=figures,
-                )
-            )
-        return found
+    def _fail(self, key: Key, error: Exception) -> None:
+        self._failed.setdefault(key, []).append(str(error))
+        self._say(f"{'/'.join(key)}: {error}")
+
+    def entries(self) -> list[Entry]:
+        """One for each case of each system."""
+        keys = sorted({*self._done, *self._failed})
+        return [entry(key, self._done.get(key, []), self._failed.get(key, [])) for key in keys]
+
+
+def entry(key: Key, runs: Sequence[measure.Measured], failures: Sequence[str]) -> Entry:
+    """Medians over the runs that succeeded; without one, no figures."""
+    system, carrier, case = key
+    of = sum(each["expected"] for each in runs)
+    return Entry(
+        system=system,
+        carrier=carrier,
+        case=case,
+        runs=len(runs),
+        failures=len(failures),
+        failed=failures[-1] if failures else "",
+        lost=sum(each["lost"] for each in runs) / of if of else 0.0,
+        measured=medians(runs) if runs else {},
+    )
 
 
 SHOWN = ("cpu_us_per_delivery", "deliveries_per_s", "p50_us", "p99_us")
@@ -174,11 +169,11 @@ def _divisor(pattern: str) -> int:
     return 8 if pattern == "broadcast" else 1
 
 
-def _load(system: System, pattern: str, messages: int) -> Callable[[Server, int], measure.Measured]:
+def _load(system: System, pattern: str, messages: int) -> Run:
     if system.native:
         return lambda server, number: measure.native(server, pattern, messages, number)
     return _clients(pattern, RECEIVERS, messages)
 
 
-def _clients(pattern: str, receivers: int, messages: int) -> Callable[[Server, int], measure.Measured]:
+def _clients(pattern: str, receivers: int, messages: int) -> Run:
     return lambda server, number: measure.clients(server, pattern, receivers, messages, number)
