@@ -61,10 +61,14 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self, listener: socket.socket, start: bytes) -> None:
-        """Start the process; it is not `ready` yet."""
+        """Start the process; it is not `ready` yet. Raises `OSError`."""
         ours, theirs = pair()
-        with theirs:
-            self._process = _spawn(self.number, theirs.fileno(), listener.fileno())
+        try:
+            with theirs:
+                self._process = _spawn(self.number, theirs.fileno(), listener.fileno())
+        except OSError:
+            ours.close()
+            raise
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self.trunk, sock=ours)
         self.trunk.send(codec.frame(codec.START, 0, start))
@@ -206,8 +210,7 @@ class Pool:
             worker.tell(codec.STOP)
         if self._workers:
             await asyncio.wait([worker.stopped for worker in self._workers.values()], timeout=STOP_LIMIT_S)
-        for sock in self._sockets:
-            sock.close()
+        self._close()
 
     async def end(self) -> None:
         """End the processes; whoever is still connected is cut."""
@@ -216,6 +219,11 @@ class Pool:
             worker.cut()
         if self._keepers:
             await asyncio.wait(self._keepers)
+        self._close()
+
+    def _close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
 
     async def _keep(self, place: int) -> None:
         """Have a worker in this place until the end."""
