@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-load scale fuzz fuzz-long asan wheels coverage clean
+.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale fuzz fuzz-long asan wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench: setup ## measure the gateway under load, about 6 minutes (BENCH_REPEAT=1:
 bench-peers: setup ## measure agpd beside other systems (PEERS=nats,redis picks some); results in bench/results
 	$(BIN)/python -m bench.peers
 	$(BIN)/pytest bench/peers -q --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds
+
+bench-native: setup ## build the load generator in C and test it, with sanitizers too
+	$(BIN)/pytest tests/unit/bench/test_agpload.py -q
 
 bench-compare: setup ## ratios of two results: A=old.json B=new.json, or the last two
 	$(BIN)/python -m bench.load compare $(A) $(B)
