@@ -126,7 +126,7 @@ async def test_many_are_put_as_one_by_one() -> None:
 
 async def test_many_wake_as_many_as_wait() -> None:
     box = inbox("block", 10)
-    waiting = [asyncio.create_task(box.get()) for _ in range(3)]
+    waiting = [asyncio.create_task(box.get(1)) for _ in range(3)]
     await asyncio.sleep(0)
     box.put_all(items(1, 2), 2)
     got = [(await each).number for each in waiting[:2]]  # type: ignore[attr-defined]
