@@ -107,7 +107,9 @@ ssize_t conn_read(struct conn *conn, uint8_t *into, size_t bytes) {
     return decrypt(conn, into, bytes);
 }
 
-bool conn_has_more(const struct conn *conn) { return conn->ssl && (SSL_pending(conn->ssl) || buffer_length(&conn->wire.in)); }
+bool conn_has_more(const struct conn *conn) {
+    return conn->ssl && (SSL_pending(conn->ssl) || buffer_length(&conn->wire.in));
+}
 
 bool conn_waits(const struct conn *conn) { return buffer_length(&conn->out) || buffer_length(&conn->wire.out); }
 

@@ -85,7 +85,8 @@ static void prepare(struct pouring *pouring, struct sender *sender, int index, u
     session->protocol->open(session, &sender->conn, targets, count);
     pool_fill(&sender->pool, session, targets, count, state);
     free(targets);
-    sender->messages = options->count / options->connections + ((uint64_t)index < options->count % options->connections);
+    bool one_more = (uint64_t)index < options->count % options->connections;
+    sender->messages = options->count / options->connections + one_more;
     sender->total_bytes = bytes_of(&sender->pool, sender->messages);
 }
 
@@ -176,8 +177,8 @@ static int report(const struct pouring *pouring, const struct watch *watch) {
     const struct options *options = pouring->session->options;
     char code[32];
     snprintf(code, sizeof code, "%u", pouring->refused_code);
-    printf("{\"pattern\": \"%s\", \"size_bytes\": %llu, \"connections\": %u, \"messages\": %llu", pattern_name(options->pattern),
-           (unsigned long long)options->size, options->connections, (unsigned long long)options->count);
+    printf("{\"pattern\": \"%s\", \"size_bytes\": %llu, \"connections\": %u, \"messages\": %llu",
+           pattern_name(options->pattern), (unsigned long long)options->size, options->connections, (unsigned long long)options->count);
     printf(", \"refused\": %llu, \"refused_as\": \"%s\"", (unsigned long long)pouring->refused,
            pouring->refused ? code : "");
     printf(", \"seconds\": %.9f, \"messages_per_s\": %.1f", watch->seconds,
@@ -199,7 +200,8 @@ static void finish(struct pouring *pouring) {
 int pour(const struct session *session) {
     uint32_t count = session->options->connections;
     uint64_t state = session->options->seed * 2 + 1;
-    struct pouring pouring = {.session = session, .senders = allocate(count * sizeof(struct sender)), .unfinished = count};
+    struct sender *senders = allocate(count * sizeof *senders);
+    struct pouring pouring = {.session = session, .senders = senders, .unfinished = count};
     struct poller poller;
     struct inbox inbox;
     struct watch watch;
