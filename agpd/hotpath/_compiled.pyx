@@ -13,7 +13,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from agpd.message import Message
 from agpd.wire.frames import Frame
@@ -23,7 +23,7 @@ cdef extern from *:
     #ifndef AGPD_RANGES  /* fuzzing makes them small, so that they are reached */
     #define AGPD_RANGES 1024  /* slices in a batch */
     #define AGPD_PORTS 64  /* receivers in a batch */
-    #define AGPD_KNOWN 64  /* flows remembered within a call, a power of two */
+    #define AGPD_KNOWN 1024  /* flows remembered within a call, a power of two */
     #endif
     """
     enum:
@@ -266,9 +266,17 @@ cdef int settle(Batch* batch, bytes data) except -1:
 
 cdef struct Known:
     uint64_t pair
-    uint32_t round  # valid if it is the present one
+    uint64_t round  # in which it was looked up; nothing that could change it was called within a round
     PyObject* flow  # borrowed from the table of the link
     PyObject* target  # borrowed from the flow, or NULL: the hub's
+
+
+cdef Known known[KNOWN]
+cdef uint64_t rounds = 0
+
+
+cdef inline Known* slot_of(uint64_t pair) noexcept nogil:
+    return &known[(pair * <uint64_t>0x9E3779B97F4A7C15 >> 32) & (KNOWN - 1)]
 
 
 cdef class Loop:
@@ -278,11 +286,11 @@ cdef class Loop:
     cdef object taker
     cdef bytes data
     cdef Batch* batch
-    cdef uint32_t round
+    cdef uint64_t round  # 0: a new one begins with the next look-up
 
     cdef int leave(self) except -1:
         """Before anything is called that could look at a queue or change a table."""
-        self.round += 1
+        self.round = 0
         if self.batch.ports:
             settle(self.batch, self.data)
         return 0
@@ -331,7 +339,7 @@ cdef class Loop:
         members = entry.members
         if not members or entry.namespace.observers:
             return False
-        self.round += 1
+        self.round = 0
         member = members[self.taker.choose(len(members))]
         link = member.link
         if link.full or member.agent is flow.agent:
@@ -369,23 +377,24 @@ cdef class Loop:
         piece = cut(self.data, start, end - start, NULL)
         return Message(at[4], at[5], u16(at + 6), u32(at + 8), u32(at + 12), u64(at + 16), piece, count)
 
-    cdef Py_ssize_t walk(self) except -1:
-        """Take the whole frames; returns where the unfinished rest begins. Whatever is collected is settled."""
+    cdef Py_ssize_t walk(self, bytes data, Py_ssize_t position) except -1:
+        """Take the whole frames from `position` on; returns where the rest begins, -2 if the link has ended."""
+        global rounds
         cdef Port origin = self.origin, target = None
         cdef Flow flow = None
         cdef dict flows = origin.flows
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.data), position = 0, start = 0, end
-        cdef const uint8_t* buffer = <const uint8_t*>PyBytes_AS_STRING(self.data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), start = 0, end
+        cdef const uint8_t* buffer = <const uint8_t*>PyBytes_AS_STRING(data)
         cdef const uint8_t* at
         cdef int64_t longest = origin.reassembly.limit - LENGTH_SIZE, length, count = 0
         # kind and flags, fan-out; both handles: of the frame, and of the run
         cdef uint32_t verb, run_verb = 0
         cdef uint64_t pair, run_pair = 0
         cdef bint in_run = False
-        cdef Known known[KNOWN]
         cdef Known* slot
         cdef PyObject* found
-        memset(known, 0, sizeof(known))
+        self.data = data
+        self.batch.buffer = buffer
         while size - position >= PREFIX_SIZE:
             at = buffer + position
             length = u32(at)
@@ -405,7 +414,10 @@ cdef class Loop:
                     break
             # Data without flags?
             if (verb >> 16 & 0xFF) == 0 and FIRST_DATA_KIND <= verb >> 24 <= LAST_DATA_KIND:
-                slot = &known[(pair >> 32 ^ pair) & (KNOWN - 1)]
+                if self.round == 0:
+                    rounds += 1
+                    self.round = rounds
+                slot = slot_of(pair)
                 if slot.pair == pair and slot.round == self.round:
                     flow = <Flow>slot.flow
                     target = <Port>slot.target if slot.target != NULL else None
@@ -441,25 +453,32 @@ cdef class Loop:
             position = end
         if count:
             self.put(start, position, count, flow, target)
+        self.leave()
         return position
 
 
 def forward(bytes data not None, Port origin not None, taker):
     cdef Batch batch
     cdef Loop loop = Loop.__new__(Loop)
-    cdef Py_ssize_t position
+    cdef Py_ssize_t position, walked
+    cdef bytes head
     cdef bint tired
-    data = origin.reassembly.gather(data)
-    batch.buffer = <const uint8_t*>PyBytes_AS_STRING(data)
     batch.ranges = batch.ports = 0
-    loop.origin, loop.taker, loop.data = origin, taker, data
-    loop.batch, loop.round = &batch, 1
+    loop.origin, loop.taker, loop.data, loop.batch = origin, taker, data, &batch
+    head, position = origin.reassembly.complete(data)
     try:
-        position = loop.walk()
+        if len(head):
+            walked = loop.walk(head, 0)
+            if walked < 0:
+                return False
+            if walked < len(head) or origin.work > WORK_LIMIT:
+                data, position = head[walked:] + data[position:], 0
+        if origin.work <= WORK_LIMIT:
+            position = loop.walk(data, position)
+            if position < 0:
+                return False
     finally:
-        settle(&batch, data)
-    if position < 0:
-        return False
+        settle(&batch, loop.data)
     origin.reassembly.keep(data, position)
     tired = origin.work > WORK_LIMIT
     origin.work = 0

@@ -190,14 +190,35 @@ def forward(data: bytes, origin: Port, taker: Taker) -> bool:
 
     Raises `Fatal` when the peer breaks the protocol; the frames before that have been taken.
     """
-    data = origin.reassembly.gather(data)
+    head, position = origin.reassembly.complete(data)
+    if head:
+        walked = _walk(head, 0, origin, taker)
+        if walked < 0:
+            return False
+        if walked < len(head) or origin.work > WORK_PER_TURN:
+            data, position = head[walked:] + data[position:], 0
+    if origin.work <= WORK_PER_TURN:
+        position = _walk(data, position, origin, taker)
+        if position < 0:
+            return False
+    origin.reassembly.keep(data, position)
+    tired = origin.work > WORK_PER_TURN
+    origin.work = 0
+    return tired
+
+
+def _walk(data: bytes, position: int, origin: Port, taker: Taker) -> int:
+    """Take the whole frames from `position` on, as far as the work of a turn goes.
+
+    Returns where the rest begins; negative if the link has ended.
+    """
     size = len(data)
     last = size - PREFIX_SIZE
     unpack = _HEAD.unpack_from
     flows = origin.flows
     longest = origin.reassembly.limit - LENGTH_SIZE
     # The run that is being collected: data[start:position], `count` frames, to `target`, or to the hub if None.
-    start = position = count = run_verb = run_fanout = 0
+    start = count = run_verb = run_fanout = 0
     run_pair = _NO_RUN
     flow: Flow | None = None
     target: Port | None = None
@@ -242,7 +263,7 @@ def forward(data: bytes, origin: Port, taker: Taker) -> bool:
             target, run_pair, count = None, _NO_RUN, 0
             _single(data, position, end, origin, taker)
             if origin.close_code is not None:
-                return False
+                return -1
             longest = origin.reassembly.limit - LENGTH_SIZE  # a hello changes it
             if origin.work > WORK_PER_TURN:
                 position = end
@@ -250,10 +271,7 @@ def forward(data: bytes, origin: Port, taker: Taker) -> bool:
         position = end
     if count:
         _put(data[start:position], count, flow, target, origin, taker)
-    origin.reassembly.keep(data, position)
-    tired = origin.work > WORK_PER_TURN
-    origin.work = 0
-    return tired
+    return position
 
 
 def _any(data: bytes, start: int, end: int, flow: Flow, origin: Port, taker: Taker) -> bool:

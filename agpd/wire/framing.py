@@ -54,8 +54,34 @@ class Reassembly:
         self._kept = bytearray()
         return joined
 
+    def complete(self, data: bytes) -> tuple[bytes, int]:
+        """What to walk first, and where to go on in `data`: as `gather`, but no more of `data` is copied than needed.
+
+        First comes the open frame, whole now; or all that was kept, if that was more (`add`); or nothing. If the
+        frame is still open, all of `data` is kept.
+        """
+        kept = self._kept
+        if not kept:
+            return b"", 0
+        taken = max(0, self._need - len(kept))
+        kept += data[:taken]
+        if len(kept) == PREFIX_SIZE:
+            # Perhaps the length was not there before. Nobody waits for one outside the limits.
+            length = _FROM(kept[:LENGTH_SIZE], "big")
+            if REST_MINIMUM <= length <= self.limit - LENGTH_SIZE:
+                self._need = length + LENGTH_SIZE
+                more = self._need - PREFIX_SIZE
+                kept += data[taken : taken + more]
+                taken += more
+        if len(kept) < self._need:
+            return b"", len(data)
+        self._kept = bytearray()
+        return bytes(kept), taken
+
     def add(self, data: bytes) -> None:
         """More came while what is kept is not yet walked to its end."""
+        if not self._kept:
+            self._need = PREFIX_SIZE
         self._kept += data
 
     def keep(self, data: bytes, start: int) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from test_frames import FRAMES, encoded
 
 from agpd.errors import Code, Fatal
+from agpd.wire import frames
 from agpd.wire.framing import Reassembly, check_length, split
 
 LIMIT = 4096
@@ -118,3 +119,45 @@ def test_what_is_kept_costs_its_size_however_small_the_pieces():
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 2 * reassembly.open_bytes
+
+
+@given(st.lists(FRAMES, max_size=12), st.lists(st.integers(0, 10**4), max_size=30))
+def test_an_open_frame_is_completed_under_any_chunking(sent, cuts):
+    reassembly, walked = Reassembly(LIMIT), []
+    for chunk in chunks(b"".join(map(encoded, sent)), cuts):
+        head, position = reassembly.complete(chunk)
+        first = list(split(head, Reassembly(LIMIT)))
+        assert len(first) == bool(head)
+        rest = list(split(chunk[position:], Reassembly(LIMIT)))
+        walked += first + rest
+        reassembly.keep(chunk, position + sum(len(encoded(frame)) for frame in rest))
+    assert walked == sent
+    assert reassembly.open_bytes == 0
+
+
+def test_completing_takes_no_more_of_the_chunk_than_the_frame_needs():
+    one = frames.encode_data(0x80, bytes(100), destination=1, source=2, id=3)
+    for cut in range(1, len(one)):
+        reassembly = Reassembly(1000)
+        reassembly.keep(one[:cut], 0)
+        assert reassembly.complete(one[cut:] + one) == (one, len(one) - cut)
+        assert reassembly.open_bytes == 0
+
+
+@pytest.mark.parametrize("length", [0, 19, 997, 2**32 - 1])
+def test_a_length_outside_the_limits_is_handed_over_at_once(length):
+    reassembly = Reassembly(1000)
+    reassembly.keep(length.to_bytes(4, "big")[:3], 0)
+    head, position = reassembly.complete(length.to_bytes(4, "big")[3:] + bytes(2000))
+    assert (len(head), position) == (24, 21)
+    with pytest.raises(Fatal):
+        reassembly.keep(head, 0)
+
+
+def test_what_was_added_is_taken_although_the_frame_before_it_was_longer():
+    long, short = (frames.encode_data(0x80, bytes(n), destination=1, source=2, id=3) for n in (500, 0))
+    reassembly = Reassembly(1000)
+    reassembly.keep(long[:-1], 0)
+    assert reassembly.complete(long[-1:]) == (long, 1)
+    reassembly.add(short + short)
+    assert reassembly.complete(b"") == (short + short, 0)
