@@ -178,7 +178,8 @@ static int report(const struct pouring *pouring, const struct watch *watch) {
     char code[32];
     snprintf(code, sizeof code, "%u", pouring->refused_code);
     printf("{\"pattern\": \"%s\", \"size_bytes\": %llu, \"connections\": %u, \"messages\": %llu",
-           pattern_name(options->pattern), (unsigned long long)options->size, options->connections, (unsigned long long)options->count);
+           pattern_name(options->pattern), (unsigned long long)options->size, options->connections,
+           (unsigned long long)options->count);
     printf(", \"refused\": %llu, \"refused_as\": \"%s\"", (unsigned long long)pouring->refused,
            pouring->refused ? code : "");
     printf(", \"seconds\": %.9f, \"messages_per_s\": %.1f", watch->seconds,

@@ -61,7 +61,8 @@ static int report(const struct tally *tally) {
     double seconds = tally->watch.seconds;
     long long lost = (long long)options->count - (long long)tally->received;
     printf("{\"connections\": %u, \"expected\": %llu, \"received\": %llu, \"lost\": %lld, \"seconds\": %.9f",
-           options->connections, (unsigned long long)options->count, (unsigned long long)tally->received, lost, seconds);
+           options->connections, (unsigned long long)options->count, (unsigned long long)tally->received,
+           lost, seconds);
     printf(", \"deliveries_per_s\": %.1f, \"mebibytes_per_s\": %.3f", per_second((double)tally->received, seconds),
            per_second((double)tally->received * (double)options->size, seconds) / 1048576);
     watch_print_cpu(&tally->watch, "cpu_us_per_delivery", tally->received);
