@@ -24,8 +24,30 @@ AGPCTL = {
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    from agpd.hotpath import COMPILED
+
+    hot_path = "compiled" if COMPILED else "in Python"
+    click.echo(f"{ctx.find_root().command.name}, version {version('agpd')}, hot path {hot_path}")
+    ctx.exit()
+
+
+_version = click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+
+
 @click.group(cls=LazyGroup, lazy=AGPD, invoke_without_command=True, context_settings=_HELP)
-@click.version_option(package_name="agpd", prog_name="agpd")
+@_version
 @click.option("--print-config", is_flag=True, help="Print the configuration as a TOML file and exit.")
 @config_options
 @click.pass_context
@@ -44,7 +66,7 @@ def agpd(ctx: click.Context, print_config: bool, file: Path | None, sets: tuple[
 
 
 @click.group(cls=LazyGroup, lazy=AGPCTL, context_settings=_HELP)
-@click.version_option(package_name="agpd", prog_name="agpctl")
+@_version
 def agpctl() -> None:
     """Work with a gateway: certificates, messages, measurements."""
 

@@ -114,6 +114,7 @@ def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
 
 async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     from agpd.app import Gateway
+    from agpd.hotpath import COMPILED
     from agpd.telemetry.logs import event
     from agpd.transport.collector import Collector
 
@@ -128,7 +129,14 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     await gateway.ready()
     Collector(loop).start()
     host, port = gateway.address
-    event(_log, logging.INFO, "listening", address=f"{host}:{port}", tls=not config.listen.plaintext)
+    event(
+        _log,
+        logging.INFO,
+        "listening",
+        address=f"{host}:{port}",
+        tls=not config.listen.plaintext,
+        hot_path="compiled" if COMPILED else "python",
+    )
     ready(gateway)
     notify("READY=1", os.environ)
     event(_log, logging.INFO, "stopping", signal=(await stops.get()).name)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from agpd.cli.lazy import Lazy, LazyGroup
 from agpd.cli.main import AGPCTL, AGPD, agpctl, agpd
 from agpd.config import Config, to_toml
+from agpd.hotpath import COMPILED
 
 HEAVY = {"rich", "cryptography", "uvloop", "msgspec", "asyncio", "ssl", "logging", "agpd_client"}
 
@@ -65,7 +66,9 @@ def test_no_command_shows_the_help_and_fails(runner: CliRunner) -> None:
 
 def test_version(runner: CliRunner) -> None:
     for group, name in ((agpd, "agpd"), (agpctl, "agpctl")):
-        assert runner.invoke(group, ["--version"]).output.startswith(f"{name}, version 0.")
+        output = runner.invoke(group, ["--version"]).output
+        assert output.startswith(f"{name}, version 0.")
+        assert output.endswith(f", hot path {'compiled' if COMPILED else 'in Python'}\n")
 
 
 def test_print_config(runner: CliRunner) -> None:

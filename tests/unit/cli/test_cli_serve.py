@@ -16,6 +16,7 @@ from scenarios.process import World, gateway
 import agpd_client as agp
 from agpd.cli import serve, welcome
 from agpd.config import Config, ConfigError, Listen
+from agpd.hotpath import COMPILED
 
 TIMEOUT_S = 15.0
 
@@ -59,7 +60,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 def test_hangup_reads_certificates_again(tmp_path: Path) -> None:
     world = World(tmp_path / "world")
     with gateway(tmp_path, world, tls={"reload_check_s": 3600.0}) as running:
-        assert running.log.wait("listening", tls=True)
+        assert running.log.wait("listening", tls=True, hot_path="compiled" if COMPILED else "python")
         assert not running.log.find("certificates reloaded")
         running.signal(signal.SIGHUP)
         running.log.wait("certificates reloaded")
