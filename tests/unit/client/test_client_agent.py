@@ -101,3 +101,16 @@ async def test_another_loop_is_refused(near: agp.Gateway) -> None:
     for verb in (agent.receive, lambda: agent.subscribe(CHAT), lambda: agent.set_route("*")):
         with pytest.raises(RuntimeError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, verb())
+
+
+async def test_another_loop_is_refused_though_it_would_not_have_to_wait(
+    near: agp.Gateway, far: agp.Gateway
+) -> None:
+    writer, reader = await near.create_agent(WRITER), await far.create_agent(READER)
+    await writer.publish(reader.name, 1)
+    while not reader.inbox.items:
+        await asyncio.sleep(0)
+    for verb in (reader.__anext__, lambda: writer.publish(reader.name, 2)):
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, verb())
+    assert len(reader.inbox.items) == 1

@@ -204,3 +204,16 @@ def test_only_an_alert_about_the_certificate_is_a_refusal(
     error.reason = reason  # type: ignore[assignment]
     assert type(_lost(error, greeted=greeted)) is kind
     assert type(_lost(None, greeted=greeted)) is agp.Closed
+
+
+async def test_a_message_before_the_welcome_breaks_the_protocol() -> None:
+    async with peers() as all_:
+        gateway = all_.connect()
+        opening = asyncio.create_task(gateway.open())
+        peer = await all_.accept()
+        await peer.read(Kind.HELLO)
+        peer.write(delivery(pack((b"x", 0))))
+        close = await peer.read(Kind.CLOSE)
+        assert frames.decode(close.body, Refusal).code == Code.ILLEGAL_MOVE
+        with pytest.raises(agp.AgpError):
+            await opening

@@ -97,3 +97,25 @@ async def test_a_queue_made_after_the_end_knows_of_it(near: agp.Gateway) -> None
     reader.inbox.fail(agp.Closed("over"))
     with pytest.raises(agp.Closed, match="over"):
         await chat.receive(timeout=1)
+
+
+async def test_another_loop_is_refused_though_something_is_queued(
+    near: agp.Gateway, far: agp.Gateway
+) -> None:
+    writer, reader = await pair(near, far)
+    chat = await reader.subscribe(CHAT)
+    with pytest.raises(agp.Timeout):
+        await chat.receive(timeout=0)  # now it has a queue of its own
+    await writer.publish(CHAT, 1)
+    while not chat.inbox.items:
+        await asyncio.sleep(0)
+
+    async def iterate() -> None:
+        async for _ in chat:
+            break
+
+    with pytest.raises(RuntimeError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, iterate())
+    async for message in chat:
+        assert message.data == 1
+        break

@@ -42,6 +42,8 @@ async def test_a_failed_opening_can_be_tried_again() -> None:
         (await all_.accept()).reset()
         with pytest.raises(agp.ConnectError):
             await opening
+        with pytest.raises(RuntimeError, match="not open"):
+            await gateway.create_agent("acme/prod/me")
         opening = asyncio.create_task(gateway.open())
         peer = await all_.accept()
         await peer.welcome()
