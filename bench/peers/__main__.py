@@ -22,7 +22,10 @@ from bench.peers.environments import Absent
 @click.option("--repeat", type=click.IntRange(1), default=5, envvar="BENCH_REPEAT", show_envvar=True)
 @click.option("--share", type=click.FloatRange(0, 10), default=1.0, help="Scales the number of messages.")
 @click.option("--output", type=click.Path(path_type=Path), default=results.DIRECTORY)
-def main(peers: str, repeat: int, share: float, output: Path) -> None:
+@click.option(
+    "--plots/--no-plots", default=True, help="Draw them; needs matplotlib in an environment of its own."
+)
+def main(peers: str, repeat: int, share: float, output: Path, plots: bool) -> None:
     """Measure agpd beside other systems; write figures, a table and plots."""
     try:
         systems = catalogue.chosen(peers)
@@ -39,6 +42,8 @@ def main(peers: str, repeat: int, share: float, output: Path) -> None:
     path.with_suffix(".md").write_text(text + "\n")
     click.echo(text)
     click.echo(f"written to {path}")
+    if not plots:
+        return
     try:
         draw(result, path.with_suffix(""))
     except Absent as error:

@@ -15,6 +15,8 @@ from bench.peers.servers import Failed, Server, process, worker
 
 READY_TIMEOUT_S = 30.0
 RUN_TIMEOUT_S = 30.0
+LOAD_TIMEOUT_S = RUN_TIMEOUT_S + 5  # agpload ends by itself before
+DONE = (0, 2)  # exit codes of agpload; 2: something was lost
 IDLE_S = 3.0
 NAME = "acme/bench/sink"
 LOAD_SENDERS = 4
@@ -110,27 +112,34 @@ def native(server: Server, pattern: str, messages: int, seed: int) -> Measured:
 
 
 def _together(sink: list[str], pour: list[str]) -> Measured:
-    """The sink's result, with what the sender's refused messages add to the lost."""
+    """The sink's result. Raises `Failed`."""
+    try:
+        code, out = _run(sink, pour)
+    except OSError as error:
+        raise Failed(f"agpload: {error}") from None
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"agpload: nothing within {error.timeout:.0f} s") from None
+    if code not in DONE:
+        raise Failed(f"sink: {_error(out)}")
+    found: Measured = json.loads(out)
+    return found
+
+
+def _run(sink: list[str], pour: list[str]) -> tuple[int, str]:
+    """The sink's exit code and output. Raises `Failed`, `OSError`, `subprocess.TimeoutExpired`."""
     pipe = subprocess.PIPE
     with subprocess.Popen(sink, stdout=pipe, stderr=pipe, text=True) as receiving:
         try:
             assert receiving.stderr is not None
             if receiving.stderr.readline().strip() != "ready":
-                raise Failed(f"sink: {_error(receiving.communicate(timeout=RUN_TIMEOUT_S)[0])}")
-            sent = subprocess.run(
-                pour, capture_output=True, text=True, timeout=RUN_TIMEOUT_S + 5, check=False
-            )
-            if sent.returncode not in (0, 2):
+                raise Failed(f"sink: {_error(receiving.communicate(timeout=LOAD_TIMEOUT_S)[0])}")
+            sent = subprocess.run(pour, capture_output=True, text=True, timeout=LOAD_TIMEOUT_S, check=False)
+            if sent.returncode not in DONE:
                 raise Failed(f"pour: {_error(sent.stdout)}")
-            out, _ = receiving.communicate(timeout=RUN_TIMEOUT_S + 5)
-        except subprocess.TimeoutExpired as error:
-            raise Failed(f"agpload: nothing within {error.timeout:.0f} s") from None
+            out, _ = receiving.communicate(timeout=LOAD_TIMEOUT_S)
         finally:
             receiving.kill()
-    if receiving.returncode not in (0, 2):
-        raise Failed(f"sink: {_error(out)}")
-    found: Measured = json.loads(out)
-    return found
+    return receiving.returncode, out
 
 
 def _error(out: str) -> str:

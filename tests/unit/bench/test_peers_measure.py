@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers import measure, suite
+from bench.peers import environments, measure, suite
 from bench.peers.catalogue import SYSTEMS
 from bench.peers.environments import Absent
 from bench.peers.servers import Failed, Server, started
@@ -62,3 +62,11 @@ def test_a_server_that_is_gone_fails_the_run(server: Server, tmp_path: Path) -> 
     if shutil.which("make") and shutil.which("cc"):
         with pytest.raises((Failed, Absent), match=r"sink: |make: "):
             measure.native(gone, "unicast", 10, 1)
+
+
+def test_a_generator_that_cannot_be_started_fails_the_run(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "native", lambda name: str(tmp_path))
+    with pytest.raises(Failed, match=r"agpload: .*Permission denied"):
+        measure.native(server, "unicast", 10, 1)

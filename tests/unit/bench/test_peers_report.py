@@ -137,7 +137,7 @@ def test_a_result_survives_its_file_and_the_newest_is_found(result: Result, tmp_
     assert path.name == "peers-2026-01-02T030405Z-abcdef123456.json"
     assert results.read(path) == result
     (tmp_path / "peers-2025-12-31T000000Z-x.json").touch()
-    (tmp_path / "2027-01-01T000000Z-x.json").touch()
+    (tmp_path / "sizes.json").touch()
     assert results.latest(tmp_path) == path
 
 
