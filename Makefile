@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale fuzz fuzz-long asan wheels coverage clean
+.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale memory fuzz fuzz-long asan wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ test: setup ## run the tests; those of the hot path once more with its twin in P
 	$(BIN)/pytest tests -q -m "not scale and not slow"
 	AGPD_PURE=1 $(BIN)/pytest $(TWINS) -q -m "not scale and not slow"
 
-scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections, and report what each costs
+scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections
 	$(BIN)/pytest tests -q -m scale -rP
 
 lint: setup ## formatting and lint
@@ -60,6 +60,9 @@ bench-peers: setup ## measure agpd beside other systems (PEERS=nats,redis picks 
 
 bench-native: setup ## build the load generator in C and test it, with sanitizers too
 	$(BIN)/pytest tests/unit/bench/test_agpload.py -q
+
+memory: setup ## bytes for each connection and subscription, and what the collector costs; results in bench/results
+	$(BIN)/python -m bench.memory
 
 bench-compare: setup ## ratios of two results: A=old.json B=new.json, or the last two
 	$(BIN)/python -m bench.load compare $(A) $(B)

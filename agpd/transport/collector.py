@@ -4,7 +4,7 @@ The data path makes no objects that the collector counts, so traffic alone never
 subscriptions do, about 30 objects for a connection with an agent and 3 for a subscription. Young collections look at
 what came last, 0.1 ms for the youngest and 1 to 2 ms for the middle generation, and stay as CPython has them. A full
 one looks at everything that is alive: with 10,000 connections and 100,000 subscriptions it stops the gateway for 110
-to 160 ms. CPython makes one whenever the tables have grown by a quarter. Here they wait until there is little to do.
+to 190 ms. CPython makes one whenever the tables have grown by a quarter. Here they wait until there is little to do.
 
 They are an insurance: connections that end leave no cycles, which a test keeps so, and reference counts free them.
 Whatever else may leave some (a library, a future change) stays bounded by `OVERDUE`.

@@ -113,10 +113,15 @@ class Pauses:
         return result | {"collected": collected}
 
 
+def resident_bytes() -> int:
+    """Of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
 def memory(gateway: Gateway) -> dict[str, int]:
     """What the process holds now. `traced_bytes`: what Python's allocator gave since the start, if traced, else 0."""
     return {
-        "rss_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
+        "rss_bytes": resident_bytes(),
         "traced_bytes": tracemalloc.get_traced_memory()[0],
         "connections": len(gateway.hub.links),
         "tracked_objects": len(gc.get_objects()),

@@ -67,17 +67,21 @@ async def measure() -> dict[str, Any]:
             benches.append((bench, reads(bench)))
         gc.collect()
         gc.freeze()
-        result = {}
-        for pattern in PATTERNS:
-            times: list[list[float]] = [[] for _ in SIZES]
-            for _, (kept, (bench, data)) in itertools.product(range(TURNS), zip(times, benches, strict=True)):
-                kept.append(cost_ns(bench, data[pattern]))
-            medians = [statistics.median(kept[TURNS // 10 :]) for kept in times]
-            result[pattern] = {
-                "ns_per_message": {str(size): round(ns, 1) for size, ns in zip(SIZES, medians, strict=True)},
-                "ratio": round(medians[-1] / medians[0], 3),
-            }
-        return result
+        try:
+            return {pattern: _by_turns(benches, pattern) for pattern in PATTERNS}
+        finally:
+            gc.unfreeze()
+
+
+def _by_turns(benches: list[tuple[Bench, dict[str, bytes]]], pattern: str) -> dict[str, Any]:
+    times: list[list[float]] = [[] for _ in benches]
+    for _, (kept, (bench, data)) in itertools.product(range(TURNS), list(zip(times, benches, strict=True))):
+        kept.append(cost_ns(bench, data[pattern]))
+    medians = [statistics.median(kept[TURNS // 10 :]) for kept in times]
+    return {
+        "ns_per_message": {str(size): round(ns, 1) for size, ns in zip(SIZES, medians, strict=True)},
+        "ratio": round(medians[-1] / medians[0], 3),
+    }
 
 
 if __name__ == "__main__":
