@@ -139,7 +139,7 @@ class Splitter:
             if length and begin < size:
                 items.append((kind, to, bytes(data[begin:position])))
             if position > size:
-                self._kind, self._to, self._left = kind, to, position - max(begin, size)
+                self._kind, self._to, self._left = kind, to, position - size
                 return items
         self._tail = bytes(data[position:])
         return items

@@ -97,6 +97,18 @@ def test_a_paused_protocol_gets_nothing_until_it_goes_on(world: TrunkWorld) -> N
     assert b"".join(recorder.got) == b"abc"
 
 
+def test_what_comes_just_after_a_pause_does_not_overtake_what_was_held(world: TrunkWorld) -> None:
+    client, _, recorder = world.client()
+    recorder.channel.pause_reading()
+    client.data_received(b"first")
+    world.turn()
+    client.data_received(b"second")
+    world.calls.popleft()()  # it is on its way
+    recorder.channel.resume_reading()
+    world.turn()
+    assert b"".join(recorder.got) == b"firstsecond"
+
+
 def test_what_a_paused_channel_holds_is_bounded_by_its_window(world: TrunkWorld) -> None:
     client, socket, recorder = world.client()
     recorder.channel.pause_reading()

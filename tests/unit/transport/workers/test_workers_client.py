@@ -104,6 +104,16 @@ def test_what_comes_for_a_client_that_has_gone_is_nothing(world: TrunkWorld) -> 
     assert not world.up.cut
 
 
+def test_a_client_that_has_gone_keeps_no_tick_alive(world: TrunkWorld) -> None:
+    client, socket, recorder = world.client()
+    socket.stuck = True
+    recorder.channel.write(b"never taken")
+    world.turn()
+    client.connection_lost(None)
+    world.tick()
+    assert world.timers == []
+
+
 def test_a_hub_that_acknowledges_too_much_is_cut(world: TrunkWorld, caplog) -> None:
     client, _, _ = world.client()
     world.hub.send(codec.acks([(client.number, 1)]))

@@ -104,6 +104,16 @@ async def test_new_clients_are_refused_while_they_are_not_welcome(place: Place) 
             pass
 
 
+async def test_one_that_takes_the_place_of_another_knows_that_clients_are_not_welcome(place: Place) -> None:
+    place.accepting = False
+    place.pool.check()
+    for old in list(place.pool._workers.values()):
+        os.kill(old.pid, signal.SIGKILL)
+        await asyncio.wait_for(old.ended, DEADLINE_S)
+    for _ in range(4):
+        assert not await place.served()
+
+
 async def test_all_answer_a_reload_even_those_that_end_instead(place: Place) -> None:
     done: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(2)]
     place.pool.reload(lambda: done[0].set_result(None))
@@ -122,6 +132,13 @@ async def test_a_worker_that_does_not_end_is_killed(place: Place, monkeypatch: p
     await asyncio.wait_for(place.pool.end(), DEADLINE_S)
     with pytest.raises(ProcessLookupError):
         os.kill(worker.pid, 0)
+
+
+async def test_an_end_in_the_middle_of_the_start() -> None:
+    place = Place()
+    place.pool.start()
+    await asyncio.sleep(0)  # the processes are being started
+    await asyncio.wait_for(place.pool.end(), DEADLINE_S)
 
 
 async def test_a_worker_that_cannot_be_started_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

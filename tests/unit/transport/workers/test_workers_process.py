@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from unit.transport.certificate_world import World
 
-from agpd.config import Config, Listen, Tls
+from agpd.config import Config, Limits, Listen, Tls
 from agpd.transport.collector import Collector
 from agpd.transport.sockets import bind
 from agpd.transport.workers import codec, process
@@ -103,6 +103,30 @@ async def test_who_is_not_welcome_is_closed(hub: Hub) -> None:
     await hub.expect(codec.OPEN)
     writer.close()
     await hub.expect(codec.LOST)
+
+
+async def test_it_holds_its_part_of_the_unfinished_handshakes(hub: Hub, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    files = {
+        "certificate": str(world.gateway.certificate),
+        "key": str(world.gateway.key),
+        "ca": str(world.ca),
+    }
+    limits = Limits(prehandshake_connections=8, prehandshake_per_ip=8)
+    await begin(hub, Config(tls=Tls(**files), listen=Listen(workers=2), limits=limits))
+    silent = [await asyncio.open_connection(*hub.address) for _ in range(6)]
+    reading = {asyncio.ensure_future(reader.read()) for reader, _ in silent}
+    refused: set[asyncio.Future[bytes]] = set()
+    async with asyncio.timeout(DEADLINE_S):
+        while len(refused) < 2:
+            done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+            refused |= done
+    hub.say(codec.RELOAD)
+    await hub.expect(codec.RELOADED)
+    assert not any(task.done() for task in reading)
+    for _, writer in silent:
+        writer.close()
+    await asyncio.wait(reading)
 
 
 async def test_the_certificate_of_the_client_is_passed_on_and_its_own_is_read_again(

@@ -24,6 +24,7 @@ class Socket:
         return {"peername": ("192.0.2.1", 9), "ssl_object": self if self.der else None}[name]
 
     def write(self, data: bytes) -> None:
+        assert not self.closed, "written after the end"
         (self.backlog if self.stuck else self.sent).extend(data)
 
     def take(self, count: int) -> None:
