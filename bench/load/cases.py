@@ -76,7 +76,9 @@ def cases(native: bool = True) -> list[Case]:
         for size in SIZES
     ]
     many = [Case("pub", "broadcast", 256, False, by, 5000, SENDERS, 1000)]
-    limit = [Case("pub", "unicast", 256, tls, By.RELAY, _counts("unicast", 256)) for tls in (False, True) if native]
+    limit = [
+        Case("pub", "unicast", 256, tls, By.RELAY, _counts("unicast", 256)) for tls in (False, True) if native
+    ]
     requests = [
         Case("rr", "", size, tls, by, _requests(size, concurrency), 1, 1, concurrency)
         for tls in (False, True)
