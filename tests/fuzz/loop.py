@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from fuzz.stage import LINKS, Stage, frame  # noqa: E402
 
-from agpd.hotpath import _pure  # noqa: E402
+from agpd.hotpath import _pure, _pure_client  # noqa: E402
 
 SCENE = 50  # executions
 COMPARED = 50  # one scene in so many
@@ -60,14 +60,33 @@ def play(module: ModuleType, seed: int, corpus: list[bytes], *, recording: bool)
     mutator = Mutator(chance, corpus)
     stage = Stage(module, seed, recording=recording)
     for _ in range(SCENE):
-        stage.feed(stage.links[chance.randrange(LINKS)], mutator.bytes())
+        data = mutator.bytes()
+        stage.feed(stage.links[chance.randrange(LINKS)], data)
         if chance.random() < 0.3:
             stage.end_turn()
+        elif chance.random() < 0.3:
+            stage.say("client", client(module, data, chance.randrange(60), chance.choice((24, 300, 10**6))))
     for link in stage.links:
         link.go_on()
     stage.end_turn()
     stage.say("end")
     return stage
+
+
+def client(module: ModuleType, data: bytes, position: int, limit: int) -> list[object]:
+    """What the SDK's part makes of the same bytes, and of the last of them as a payload."""
+    part = _pure_client if module is _pure else module
+    kept: list[object] = [module.scan(data, position, limit)]
+    kept.append(part.deliveries(data, position, limit, Echo(), lambda *what: what, lambda *what: what))
+    kept.append(part.data_frame(0x80, 1, position, limit, position, data[position:], position))
+    return kept
+
+
+class Echo(dict[bytes, bytes]):
+    """Every key is there, as itself."""
+
+    def __missing__(self, key: bytes) -> bytes:
+        return key
 
 
 def compare(seed: int, corpus: list[bytes], compiled: ModuleType) -> None:

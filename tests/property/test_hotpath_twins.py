@@ -60,7 +60,7 @@ def test_the_scenes_reach_everything():
     said = {step[0] for stage in stages for step in stage.log}
     assert said == {
         *("take", "control", "introduce", "dropped"),
-        *("pressed", "fatal", "tired", "lost", "offered", "end"),
+        *("pressed", "fatal", "tired", "lost", "offered", "client", "end"),
     }
     links = [link for stage in stages for link in stage.links]
     assert sum(link.deliveries for link in links) > sum(link.messages_in for link in links) // 4
