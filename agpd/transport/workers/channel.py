@@ -215,8 +215,12 @@ class HubTrunk(Trunk):
         self._to: list[int] = []
 
     def write(self, channel: int, data: bytes) -> None:
-        """Put bytes of a channel on the trunk. The same object for several channels in a row goes once."""
-        if data is self._last and len(self._to) < codec.MANY_LIMIT:
+        """Put bytes of a channel on the trunk. The same ones for several channels in a row cross once.
+
+        They are compared, because the parts of a turn are joined anew for each receiver; what differs does so early, in
+        the handles or ids of the first frame.
+        """
+        if data == self._last and len(self._to) < codec.MANY_LIMIT:
             self._to.append(channel)
             return
         self._seal()

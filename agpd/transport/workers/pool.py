@@ -276,10 +276,8 @@ class Pool:
 
 def _bind(host: str, port: int, count: int) -> list[socket.socket]:
     """Listening sockets on one address. Raises `BindError`."""
-    if port:
-        bind(
-            host, port
-        ).close()  # sharing would succeed without a word where another gateway shares it already
+    if port:  # sharing would succeed without a word where another gateway shares it already
+        bind(host, port).close()
     first = bind(host, port, reuse_port=True)
     port = first.getsockname()[1]
     return [first, *(bind(host, port, reuse_port=True) for _ in range(count - 1))]
