@@ -83,8 +83,9 @@ class Delivery:
     def take(self, data: bytes, position: int, limit: int) -> int:
         """Hand over the data frames from `position` on; where the next frame begins. `limit`: of a frame, in bytes."""
         runs, position = deliveries(data, position, limit, self._flows, Message, self._unusual)
-        for origin, messages, size in runs:
-            flow = self._flows.of[origin]
+        # All looked up first: with an eager task factory a request handler runs within this, and may change them.
+        handed = [(self._flows.of[origin], messages, size) for origin, messages, size in runs]
+        for flow, messages, size in handed:
             if flow.is_reply:
                 self._replies(flow, messages)
             elif flow.inbox is None:

@@ -114,3 +114,16 @@ async def test_another_loop_is_refused_though_it_would_not_have_to_wait(
         with pytest.raises(RuntimeError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, verb())
     assert len(reader.inbox.items) == 1
+
+
+async def test_iteration_tells_of_what_was_lost_before_it_goes_on(
+    near: agp.Gateway, far: agp.Gateway
+) -> None:
+    writer = await near.create_agent(WRITER)
+    reader = await far.create_agent(READER, inbox_limit=2, inbox_policy="error")
+    await writer.publish_many(reader.name, range(4))
+    while reader.inbox.dropped < 2:
+        await asyncio.sleep(0)
+    with pytest.raises(agp.Backpressure, match="2 were lost"):
+        await anext(reader)
+    assert [(await anext(reader)).data for _ in range(2)] == [0, 1]

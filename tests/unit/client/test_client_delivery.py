@@ -191,3 +191,22 @@ async def test_routes_take_what_nobody_else_here_takes(scene: Scene) -> None:
     assert (scene.got, scene.counts.strays) == ("", 1)
     await scene.deliver(99)
     assert scene.counts.strays == 2
+
+
+async def test_a_handler_that_runs_at_once_may_change_who_receives(scene: Scene) -> None:
+    class Eager:
+        asked = 0
+
+        def take(self, message: object) -> None:
+            self.asked += 1
+            scene.gateway._uplink.rerouted()
+
+    eager = Eager()
+    scene.one.handler = eager  # type: ignore[assignment]
+    for source in (SENDER, TOPIC, SENDER):  # three runs in one read
+        scene.peer.write(
+            encode_data(Kind.REQUEST, pack((b"x", 0)), destination=AGENT, source=source, fanout=1, id=1)
+        )
+    await scene.deliver(scene.one.handle)
+    assert (eager.asked, scene.got) == (3, "one")
+    scene.one.handler = None

@@ -180,3 +180,13 @@ async def test_a_cancelled_request_leaves_nothing_behind() -> None:
             await asked
         assert gateway._uplink.connection is not None
         assert len(gateway._uplink.connection.calls) == 0
+
+
+async def test_a_request_that_is_sent_again_has_no_more_time() -> None:
+    async with standing() as (_, agent, peer, _):
+        await publish(agent, peer)
+        asked = asyncio.create_task(agent.request(TO, 1, timeout=0.05))
+        peer.write(refused(Code.UNKNOWN_HANDLE, await peer.read(Kind.REQUEST)))
+        await peer.read(Kind.OPEN)  # and no answer
+        with pytest.raises(agp.Timeout, match=r"within 0\.05 s"):
+            await asyncio.wait_for(asked, 2)
