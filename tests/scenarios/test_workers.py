@@ -138,6 +138,24 @@ async def until(condition, deadline_s: float = 10.0) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_it_listens_when_all_of_them_do(running: GatewayProcess) -> None:
+    events = [record["event"] for record in running.log.records]
+    assert events.count("worker listens") == COUNT
+    assert events.index("listening") > len(events) - 1 - events[::-1].index("worker listens")
+
+
+async def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    with gateway(tmp_path, listen=LISTEN, limits={"drain_timeout_ms": 60_000}) as running:
+        workers = running.workers()
+        async with Peers(running.address) as peers:
+            await agents_on_each(peers, running)
+            running.signal(signal.SIGTERM)
+            await asyncio.to_thread(running.log.wait, "stopping")
+            running.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(running.exit_code, 5) == 1
+        await until(lambda: all(map(gone, workers)))
+
+
 async def test_workers_do_not_outlive_the_gateway(running: GatewayProcess) -> None:
     workers = running.workers()
     assert len(workers) == COUNT
