@@ -100,6 +100,10 @@ def requests(got: Measured) -> list[str]:
     for label, by, size, n in cases:
         plain, tls = (latency(got, f"rr-{n}/{size}/{carrier}/{by}") for carrier in ("plain", "tls"))
         lines.append(row(f"{label}, {size} B, {n} in flight", *plain, *tls))
+    loaded = [f"rr-1-loaded/256/{carrier}/sdk" for carrier in ("plain", "tls")]
+    if all(name in got for name in loaded):  # results of before do not have it
+        plain, tls = (latency(got, name) for name in loaded)
+        lines.append(row("SDK, 256 B, 1 in flight, beside half of the load that there can be", *plain, *tls))
     return lines
 
 

@@ -18,7 +18,10 @@ class By(enum.Enum):
 
 
 class Case(NamedTuple):
-    """`verb`: pub (with `pattern`) or rr. `messages`: or requests."""
+    """`verb`: pub (with `pattern`) or rr. `messages`: or requests.
+
+    `background`: this share of what a pair of peers brings through the gateway goes through it meanwhile (not in C).
+    """
 
     verb: str
     pattern: str
@@ -29,6 +32,7 @@ class Case(NamedTuple):
     senders: int = SENDERS
     receivers: int = RECEIVERS
     concurrency: int = 1
+    background: float = 0.0
 
     @property
     def native(self) -> bool:
@@ -41,6 +45,7 @@ class Case(NamedTuple):
         by = "raw" if self.by is By.NATIVE else self.by.value
         carrier = "tls" if self.tls else "plain"
         what = f"rr-{self.concurrency}" if self.verb == "rr" else self.pattern
+        what += "-loaded" if self.background else ""
         many = f"-{self.receivers}" if self.verb == "pub" and self.receivers > RECEIVERS else ""
         return f"{what}{many}/{self.size}/{carrier}/{by}"
 
@@ -91,4 +96,5 @@ def cases(native: bool = True) -> list[Case]:
         for tls in (False, True)
         for concurrency, count in ((1, 2000), (64, 20_000))
     ]
+    sdk += [Case("rr", "", 256, tls, By.SDK, 2000, 1, 1, background=0.5) for tls in (False, True)]
     return messages + many + limit + requests + sdk

@@ -114,7 +114,8 @@ def _tool(case: Case, command: str) -> list[str]:
 
 
 def _requests(case: Case) -> list[str]:
-    return _words(count=case.messages, size=case.size, concurrency=case.concurrency)
+    words = _words(count=case.messages, size=case.size, concurrency=case.concurrency)
+    return words + (_words(background_load=case.background) if case.background else [])
 
 
 def _receivers(case: Case) -> list[str]:
@@ -133,7 +134,7 @@ def _messages(case: Case) -> list[str]:
 
 
 def _words(**options: object) -> list[str]:
-    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 @contextlib.contextmanager
