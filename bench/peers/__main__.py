@@ -4,11 +4,13 @@ python -m bench.peers [--peers nats,redis] [--repeat N] [--share X] [--output DI
 """
 
 import json
+import os
 import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -31,8 +33,8 @@ def main(peers: str, repeat: int, share: float, output: Path, plots: bool) -> No
         systems = catalogue.chosen(peers)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    # So that servers are ended then too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
     machine = card(datetime.now(UTC))
     able, found = suite.present(systems, click.echo)
     entries = suite.run(able, repeat, share, click.echo)
@@ -48,6 +50,14 @@ def main(peers: str, repeat: int, share: float, output: Path, plots: bool) -> No
         draw(result, path.with_suffix(""))
     except Absent as error:
         click.echo(f"no plots: {error}")
+
+
+def leave(number: int, frame: object) -> NoReturn:
+    """End with every process that this one has started, one that is just being started included."""
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+    sys.exit(128 + number)
 
 
 def draw(result: results.Result, prefix: Path) -> None:

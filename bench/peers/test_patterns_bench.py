@@ -3,7 +3,7 @@
     pytest bench/peers --benchmark-enable --benchmark-only        # PEERS=nats,redis picks some
 
 The times are for one message: from the word to begin until the last has arrived, divided by how many were sent. Every
-one must arrive. A broadcast is one message.
+one must arrive; a system that loses some is left out. A broadcast is one message.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -67,5 +68,16 @@ def test_pattern(benchmark: BenchmarkFixture, server: Server, pattern: str) -> N
         return (stack.enter_context(pair(server, pattern, RECEIVERS, messages, 1)),), {}
 
     with stack:
-        measured = benchmark.pedantic(lambda go: go(), setup=connected, rounds=ROUNDS)
-    assert measured["lost"] == 0
+        try:
+            measured = benchmark.pedantic(lambda go: go(), setup=connected, rounds=ROUNDS)
+        except Failed as error:
+            unusable(server.system, str(error))
+    if measured["lost"]:
+        unusable(server.system, f"lost {measured['lost']} of {measured['expected']} in the last round")
+
+
+def unusable(system: System, reason: str) -> NoReturn:
+    """A failure of agpd fails the run; one of another system is shown."""
+    if system.key == "agpd":
+        pytest.fail(reason)
+    pytest.skip(f"{system.label}: {reason}")

@@ -6,8 +6,9 @@
 
 - `server(at, binary) -> argv` for a program, or `serve(at)`, an async context manager, for a server hosted in Python;
 - `receiving(at, receivers, pattern, arrived)`, `sending(at, receivers, pattern) -> Send`, `answering(at)`,
-  `asking(at) -> Ask`: async context managers, `receiving` with one connection for each receiver;
-- optionally `LOOP = "asyncio"`, where its client does not run on uvloop.
+  `asking(at) -> Ask`: async context managers, `receiving` with one connection for each receiver.
+
+All run on uvloop.
 
 The process prints `@ready` and, when it has its result, `@` and a JSON object; other lines are noise of the system's
 client. Senders and askers begin when they read a line, and keep their connections until their standard input ends.
@@ -26,6 +27,8 @@ import time
 import traceback
 from types import ModuleType
 from typing import Any
+
+import uvloop
 
 from bench.peers.at import At
 
@@ -176,7 +179,7 @@ def main(arguments: list[str]) -> None:
     code = 1
     try:
         system = importlib.import_module(f"bench.peers.systems.{name}")
-        with asyncio.Runner(loop_factory=_loop_factory(system)) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(ROLES[role](system, At.decode(at), json.loads(options)))
         code = 0
     finally:
@@ -184,14 +187,6 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _loop_factory(system: ModuleType) -> Any:
-    if getattr(system, "LOOP", "uvloop") == "asyncio":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from typing import Any
 
 from bench.peers.at import HOST, Arrived, Ask, At, Send
 
-LOOP = "asyncio"
 ASKED, ANSWERED = "bench/ask", "bench/answer"
 
 
 def server(at: At, binary: str) -> list[str]:
-    """Without limits on what waits for a slow subscriber: by default it drops beyond 1000 messages."""
+    """Without limits on what waits for a slow subscriber."""
     lines = [f"listener {at.port} {HOST}", "allow_anonymous true", "max_queued_messages 0"]
     lines += ["max_queued_bytes 0", "log_dest none", "set_tcp_nodelay true"]
     lines += [f"user {getpass.getuser()}"]  # as root it would become another user, who cannot read the key
