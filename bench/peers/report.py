@@ -54,6 +54,9 @@ CLIENTS = (
 )
 
 
+HOT_PATH = {"compiled": "compiled", "Python": "in Python"}
+
+
 def row(*cells: object) -> str:
     """A line of a Markdown table."""
     return "| " + " | ".join(map(str, cells)) + " |"
@@ -178,7 +181,8 @@ def card(result: Result, file: str) -> list[str]:
     one = result.card
     lines = [
         f"{one.cpu}, {one.cores} cores shared by all processes; Linux {one.kernel}; {one.python} built with",
-        f"{one.optimised}; uvloop {one.uvloop}; {one.openssl}; commit {one.commit}, {one.date[:10]}.",
+        f"{one.optimised}; uvloop {one.uvloop}; {one.openssl}; agpd at {one.commit}, its loop",
+        f"{HOT_PATH[one.hot_path]}; {one.date[:10]}.",
         f"Medians of rounds: {result.repeat}; `bench/results/{file}`. Load at the start {one.load_average}.",
         "",
         row("system", "versions"),

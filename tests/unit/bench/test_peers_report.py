@@ -114,6 +114,7 @@ def test_the_card_names_machine_and_versions(result: Result) -> None:
     text = "\n".join(report.card(result, "peers-x.json"))
     for part in (
         "A CPU, 2 cores",
+        "agpd at abcdef123456+, its loop\nin Python",
         "Medians of rounds: 3",
         "peers-x.json",
         "| Fast | fastlib 1.0, fastd 2.1 |",
