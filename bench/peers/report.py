@@ -210,7 +210,7 @@ PLOTS = (
     Plot(
         "cpu",
         "Processor time of the server for a message of 256 bytes",
-        "µs (less is better)",
+        "µs (less is better); * loaded by its own client",
         True,
         CPU[1::-1],
     ),
