@@ -479,7 +479,8 @@ def forward(bytes data not None, Port origin not None, taker):
                 return False
     finally:
         settle(&batch, loop.data)
-    origin.reassembly.keep(data, position)
+    if position < len(data):
+        origin.reassembly.keep(data, position)
     tired = origin.work > WORK_LIMIT
     origin.work = 0
     return tired

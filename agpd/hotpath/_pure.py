@@ -201,7 +201,8 @@ def forward(data: bytes, origin: Port, taker: Taker) -> bool:
         position = _walk(data, position, origin, taker)
         if position < 0:
             return False
-    origin.reassembly.keep(data, position)
+    if position < len(data):
+        origin.reassembly.keep(data, position)
     tired = origin.work > WORK_PER_TURN
     origin.work = 0
     return tired
