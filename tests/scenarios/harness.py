@@ -27,6 +27,7 @@ from agpd.routing.router import Router
 from agpd.transport.native import NativeProtocol
 from agpd.transport.workers.channel import HubTrunk
 from agpd.transport.workers.client import WorkerTrunk
+from agpd.transport.workers.gate import Gate
 from agpd.transport.workers.trunk import Trunk
 from agpd.wire import frames
 from agpd.wire.frames import FANOUT_ALL, FANOUT_ANY, FIRST_DATA_KIND, RECEIPT_WANTED, Body, Frame, Kind
@@ -169,6 +170,7 @@ class Carriage:
         self.inner = HubTrunk(
             world.call_soon,
             self.protocols.popleft,
+            Gate(world.clock.call_later),
             on_word=lambda kind, value: None,
             on_change=lambda: None,
             on_broken=lambda: None,

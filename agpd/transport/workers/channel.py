@@ -15,6 +15,7 @@ from typing import cast
 
 from agpd.transport.workers import codec
 from agpd.transport.workers.codec import Item, TrunkError
+from agpd.transport.workers.gate import Backlog, Gate
 from agpd.transport.workers.trunk import CallSoon, Trunk
 
 WINDOW_BYTES = 512 * 1024
@@ -77,9 +78,14 @@ class Channel(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._reading = True
-        if (self._held or self._ended is not None) and not self._scheduled:
+        if self._held or self._ended is not None:
+            self._deliver_later()
+
+    def _deliver_later(self) -> None:
+        if self._reading and not self._scheduled:
             self._scheduled = True
-            self._trunk.call_soon(self._deliver)
+            gate = self._trunk.gate
+            (gate.wait if gate.closed else self._trunk.call_soon)(self._deliver)
 
     def is_reading(self) -> bool:
         return self._reading and not self._closing
@@ -88,11 +94,12 @@ class Channel(asyncio.Transport):
         """The client has sent this."""
         if self._closing:
             return
-        if self._reading and not self._held:
+        if self._reading and not self._held and not self._trunk.gate.closed:
             self._protocol.data_received(data)
             self._took(len(data))
         else:
             self._held.append(data)
+            self._deliver_later()
 
     def end(self, reason: str) -> None:
         """The client has gone. As with a socket, that is noticed after what came before, and not while paused."""
@@ -103,6 +110,9 @@ class Channel(asyncio.Transport):
     def _deliver(self) -> None:
         self._scheduled = False
         if self._gone or not self._reading:
+            return
+        if self._trunk.gate.closed:
+            self._deliver_later()
             return
         if self._held and not self._closing:
             data = b"".join(self._held)
@@ -200,6 +210,7 @@ class HubTrunk(Trunk):
         self,
         call_soon: CallSoon,
         make_protocol: Callable[[], asyncio.Protocol],
+        gate: Gate,
         *,
         on_word: Callable[[int, int], None],
         on_change: Callable[[], None],
@@ -208,6 +219,8 @@ class HubTrunk(Trunk):
         super().__init__(call_soon)
         self._make_protocol = make_protocol
         self._on_word, self._on_change, self._on_broken = on_word, on_change, on_broken
+        self.gate = gate
+        self._backlog = Backlog(gate)
         self.channels: dict[int, Channel] = {}
         self.cut_off = 0  # clients that the end of the worker has cost
         # The bytes written last, and to whom: who gets the same ones next shares them. So a broadcast crosses once.
@@ -220,6 +233,7 @@ class HubTrunk(Trunk):
         They are compared, because the parts of a turn are joined anew for each receiver; what differs does so early, in
         the handles or ids of the first frame.
         """
+        self._backlog.grow(len(data))
         if data == self._last and len(self._to) < codec.MANY_LIMIT:
             self._to.append(channel)
             return
@@ -265,6 +279,8 @@ class HubTrunk(Trunk):
                 channel.arrive(payload)
         elif kind == codec.ACK:
             self._acknowledge(payload)
+        elif kind == codec.TAKEN:
+            self._backlog.shrink(codec.taken_count(payload))
         elif kind == codec.OPEN:
             self._open(number, payload)
         elif kind == codec.LOST:
@@ -293,6 +309,7 @@ class HubTrunk(Trunk):
         self._on_change()
 
     def broken(self) -> None:
+        self._backlog.end()
         self.cut_off = len(self.channels)
         for channel in list(self.channels.values()):
             channel.end("its worker has ended")

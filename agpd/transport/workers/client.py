@@ -126,6 +126,7 @@ class WorkerTrunk(Trunk):
         self._clients: dict[int, Client] = {}
         self._number = 0
         self._ticking = False
+        self._passed_on = 0  # bytes that the hub has not been told of
         self._waiting: list[Client] = []
         self._unsettled: dict[Client, None] = {}  # the hub has not been told everything
         self.full = False
@@ -195,7 +196,14 @@ class WorkerTrunk(Trunk):
         else:
             self._on_word(kind, to, payload)
 
+    def received(self, data: bytes | memoryview) -> None:
+        super().received(data)
+        if self._passed_on:
+            self.send(codec.taken(self._passed_on))
+            self._passed_on = 0
+
     def _write(self, number: int, data: bytes) -> None:
+        self._passed_on += len(data)
         client = self._clients.get(number)
         if client is not None:  # else it has gone, and the hub will hear of it
             client.write(data)

@@ -23,19 +23,21 @@ OPEN = 21  # a new channel: the client's address and certificate
 LOST = 22  # a channel has ended: why, as text
 RELOADED = 23  # answers RELOAD; `channel` is 1 if that worked
 STOPPED = 24  # answers STOP
+TAKEN = 25  # so many bytes of channels have been passed on, counted for each of many
 # both ways
 DATA = 40  # bytes of a channel
 ACK = 41  # so many bytes of these channels have been taken
 
 HEAD = struct.Struct(">BII")
 _PAIR = struct.Struct(">II")
+_COUNT = struct.Struct(">Q")
 _PEER = struct.Struct(">H")
 NUMBER_SIZE = 4
 DATA_LIMIT = 64 * 1024 * 1024
 CONTROL_LIMIT = 8 * 1024 * 1024  # a START with a long configuration, an OPEN with a long certificate
 MANY_LIMIT = 16_384  # channels in one DATA_TO_MANY
 ACKS_LIMIT = 16_384  # pairs in one ACK
-_CONTROL = {START, CLOSE, ABORT, ACCEPTING, RELOAD, STOP, READY, OPEN, LOST, RELOADED, STOPPED, ACK}
+_CONTROL = {START, CLOSE, ABORT, ACCEPTING, RELOAD, STOP, READY, OPEN, LOST, RELOADED, STOPPED, TAKEN, ACK}
 
 Targets = tuple[int, ...]
 Item = tuple[int, int | Targets, bytes]
@@ -66,6 +68,19 @@ def acks(taken: Iterable[tuple[int, int]]) -> bytes:
     packed = b"".join(_PAIR.pack(channel, count) for channel, count in taken)
     step = ACKS_LIMIT * _PAIR.size
     return b"".join(frame(ACK, 0, packed[start : start + step]) for start in range(0, len(packed), step))
+
+
+def taken(count: int) -> bytes:
+    """A TAKEN frame."""
+    return frame(TAKEN, 0, _COUNT.pack(count))
+
+
+def taken_count(payload: bytes) -> int:
+    """The count of a TAKEN. Raises `TrunkError`."""
+    if len(payload) != _COUNT.size:
+        raise TrunkError("a TAKEN without its count")
+    count: int = _COUNT.unpack(payload)[0]
+    return count
 
 
 def open_channel(channel: int, peer: str, der: bytes) -> bytes:

@@ -22,6 +22,7 @@ from agpd.telemetry.logs import event
 from agpd.transport.sockets import bind
 from agpd.transport.workers import codec
 from agpd.transport.workers.channel import HubTrunk
+from agpd.transport.workers.gate import Gate
 from agpd.transport.workers.process import Start
 from agpd.transport.workers.trunk import pair
 
@@ -42,7 +43,11 @@ class Worker:
     """One process, from its start to its end."""
 
     def __init__(
-        self, number: int, make_protocol: Callable[[], asyncio.Protocol], on_change: Callable[[], None]
+        self,
+        number: int,
+        make_protocol: Callable[[], asyncio.Protocol],
+        gate: Gate,
+        on_change: Callable[[], None],
     ):
         loop = asyncio.get_running_loop()
         self.number = number
@@ -54,6 +59,7 @@ class Worker:
         self.trunk = HubTrunk(
             loop.call_soon,
             make_protocol,
+            gate,
             on_word=self._heard,
             on_change=on_change,
             on_broken=self._broken,
@@ -162,6 +168,7 @@ class Pool:
         count = config.listen.workers
         self._start = msgspec.json.encode(Start(config, count))
         self._make_protocol = make_protocol
+        self._gate = Gate(loop.call_later)
         self._accepting = accepting
         self._told = True  # what the workers think of `accepting`
         self._sockets = _bind(*split_address(config.listen.native), count)
@@ -244,7 +251,7 @@ class Pool:
 
     async def _live(self, place: int) -> None:
         """The life of one worker."""
-        worker = Worker(place + 1, self._make_protocol, self.check)
+        worker = Worker(place + 1, self._make_protocol, self._gate, self.check)
         try:
             await worker.start(self._sockets[place], self._start)
         except OSError as error:

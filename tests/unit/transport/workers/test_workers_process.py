@@ -39,7 +39,8 @@ class Hub:
             while not self._items:
                 data = await self.reader.read(65536)
                 assert data, "the worker has gone"
-                self._items += self._splitter.feed(data)
+                items = self._splitter.feed(data)
+                self._items += [item for item in items if item[0] != codec.TAKEN]
         item = self._items.pop(0)
         assert item[0] == kind, item
         return item

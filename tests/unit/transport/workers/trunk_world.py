@@ -7,6 +7,7 @@ from typing import Any
 
 from agpd.transport.workers.channel import Channel, HubTrunk
 from agpd.transport.workers.client import Client, WorkerTrunk
+from agpd.transport.workers.gate import Gate
 
 
 class Socket:
@@ -98,6 +99,18 @@ class Cable:
         self.cut = True
 
 
+class Timer:
+    """A call of a test's clock."""
+
+    def __init__(self, timers: list[Callable[[], None]], call: Callable[[], None]) -> None:
+        self._timers, self._call = timers, call
+        timers.append(call)
+
+    def cancel(self) -> None:
+        if self._call in self._timers:
+            self._timers.remove(self._call)
+
+
 class TrunkWorld:
     """The two ends, and turns of a loop by hand."""
 
@@ -107,9 +120,12 @@ class TrunkWorld:
         self.recorders: list[Recorder] = []
         self.words: list[tuple[Any, ...]] = []
         self.changes = 0
+        self.patience: list[Callable[[], None]] = []
+        self.gate = Gate(lambda delay, call: Timer(self.patience, call))
         self.hub = HubTrunk(
             self.calls.append,
             self._protocol,
+            self.gate,
             on_word=lambda *word: self.words.append(word),
             on_change=self._changed,
             on_broken=lambda: self.words.append(("hub alone",)),
