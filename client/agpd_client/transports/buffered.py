@@ -6,15 +6,17 @@ told it otherwise.
 """
 
 import asyncio
+import mmap
 
-READ_BYTES = 256 * 1024  # as much as uvloop reads at once; pages that no read has reached take no memory
+READ_BYTES = 256 * 1024  # as much as uvloop reads at once
 
 
 class Buffered(asyncio.BufferedProtocol):
     """Stands between the carrier and `protocol`."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        # Pages that no read has reached take no memory; a bytearray writes zeros to all of them.
+        self._buffer = memoryview(mmap.mmap(-1, READ_BYTES))
         self._take = protocol.data_received
         self._protocol = protocol
         self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]

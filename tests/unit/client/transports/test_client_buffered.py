@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import uvloop
 
@@ -73,3 +74,16 @@ async def test_full_carriers_are_told() -> None:
     buffered.pause_writing()
     buffered.resume_writing()
     assert taker.events == ["pause", "resume"]
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_a_connection_that_reads_little_takes_little_memory() -> None:
+    before = resident_bytes()
+    kept = [Buffered(Taker()) for _ in range(200)]
+    for each in kept:
+        each.get_buffer(-1)[:4] = b"read"
+        each.buffer_updated(4)
+    assert resident_bytes() - before < len(kept) * READ_BYTES // 8
