@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from agpd_client.flows import Flow, Origin
 
 Data = TypeVar("Data")
-_NOT_YET: Any = object()
-_AS_FLOW: Any = object()
+# In place of the decoded data, and of a type that was asked for: one object, also after a copy or a pickle.
+_NONE_YET: Any = msgspec.UNSET
 _NO_HEADERS: dict[str, str] = {}
 
 
@@ -36,8 +36,8 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
     expires_ms: int = 0
     _headers: dict[str, str] | None = None
     dropped: int = 0
-    _type: Any = _AS_FLOW
-    _data: Any = _NOT_YET
+    _type: Any = _NONE_YET
+    _data: Any = _NONE_YET
     _flow: "Flow | None" = None  # of a request: who answers it, and how
 
     @property
@@ -63,8 +63,8 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
     @property
     def data(self) -> Data:
         """The payload as a Python value, decoded once. Raises `DecodeError`, for error replies `RemoteError`."""
-        if self._data is _NOT_YET:
-            kind = self._origin.type if self._type is _AS_FLOW else self._type
+        if self._data is _NONE_YET:
+            kind = self._origin.type if self._type is _NONE_YET else self._type
             self._data = codec.decode(self.body, self.content_type, kind)
         return self._data  # type: ignore[no-any-return]
 
@@ -79,7 +79,7 @@ class Message(msgspec.Struct, Generic[Data], eq=False):
 
     def expect(self, kind: Any) -> None:
         """Let `data` be decoded as `kind`."""
-        self._type, self._data = kind, _NOT_YET
+        self._type, self._data = kind, _NONE_YET
 
     async def reply(self, data: Any, *, headers: dict[str, str] | None = None) -> None:
         """Answer the request. Raises `TypeError` if this message is none."""

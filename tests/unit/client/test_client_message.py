@@ -1,6 +1,8 @@
 """A received message as its reader sees it."""
 
 import asyncio
+import copy
+import pickle
 
 import msgspec
 import pytest
@@ -41,6 +43,15 @@ async def test_data_is_decoded_once_and_as_asked(near: agp.Gateway, far: agp.Gat
     assert message.data == Draft("x")
     with pytest.raises(agp.DecodeError, match="not a list"):
         message.decode(list)
+
+
+async def test_a_copy_is_as_good_as_the_message(near: agp.Gateway, far: agp.Gateway) -> None:
+    writer, reader = await near.create_agent(WRITER), await far.create_agent(READER)
+    await writer.publish(reader.name, {"text": "x"})
+    message = await reader.receive(timeout=1)
+    for copied in (copy.copy(message), copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
+        assert (copied.source, copied.body, copied.data) == (writer.name, message.body, {"text": "x"})
+    assert copy.deepcopy(message).data == message.data == {"text": "x"}
 
 
 async def test_only_requests_are_answered(near: agp.Gateway, far: agp.Gateway) -> None:
