@@ -183,9 +183,13 @@ def beside(arguments: Sequence[str]) -> Iterator[Callable[[], Loaded]]:
         [*command, *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        line = _stream(process.stderr).readline()
-        if line.strip() != "ready":
-            raise _failure(line + _stream(process.stderr).read())
+        before = []  # warnings, or why it does not start
+        for line in _stream(process.stderr):
+            if line == "ready\n":
+                break
+            before.append(line)
+        else:
+            raise _failure("".join(before))
         yield lambda: _ended(process)
     finally:
         process.kill()

@@ -108,3 +108,9 @@ def test_a_load_that_does_not_start_is_an_error() -> None:
         beside(["acme/bench/agent", "--url", "agp+tcp://127.0.0.1:1", "--load-rate", "1"]),
     ):
         pytest.fail("it has not started")
+
+
+def test_a_warning_before_it_begins_is_no_failure(running: GatewayProcess) -> None:
+    somewhere = f"agp+tcp://0.0.0.0:{running.address[1]}"  # reaches loopback, but does not look like it
+    with beside(["acme/bench/agent", "--url", somewhere, "--load-rate", "100"]) as end:
+        assert end().lost == 0
