@@ -83,6 +83,8 @@ cdef class Turn:
         cdef Py_ssize_t half = FLUSHES // 2
         self.marked = []
         if len(marked) > FLUSHES:
+            marked = list(dict.fromkeys(marked))
+        if len(marked) > FLUSHES:
             rest = marked[half:len(marked) - half]
             marked = marked[:half] + marked[len(marked) - half:]
         left = iter(marked)

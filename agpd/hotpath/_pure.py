@@ -63,6 +63,10 @@ class Turn:
         marked, self.marked = self.marked, []
         rest: list[Any] = []
         if len(marked) > FLUSHES_PER_TURN:
+            # A port that was flushed early, by `pressed`, and then marked again is in it twice. What waits here for
+            # many turns would else grow for as long as the load lasts.
+            marked = list(dict.fromkeys(marked))
+        if len(marked) > FLUSHES_PER_TURN:
             half = FLUSHES_PER_TURN // 2
             marked, rest = marked[:half] + marked[-half:], marked[half:-half]
         left = iter(marked)

@@ -82,6 +82,19 @@ def test_who_waits_gets_its_turn_however_many_are_marked_meanwhile(world: World)
     assert set(range(count)) <= set(world.flushed)
 
 
+def test_who_is_marked_again_and_again_while_it_waits_is_there_once(world: World) -> None:
+    ports = [Port(world, number) for number in range(4 * FLUSHES_PER_TURN)]
+    for _ in range(20):
+        for port in ports:  # each was flushed early in between
+            world.turn.mark(port)
+        world.next()
+        assert len(world.turn.marked) <= len(ports)
+    world.flushed.clear()
+    while world.calls:
+        world.next()
+    assert len(world.flushed) <= len(ports)
+
+
 def test_what_is_marked_in_a_flush_waits_behind_the_rest(world: World) -> None:
     class Marker(Port):
         def flush(self) -> None:
