@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 COMPILED: bool = os.environ.get("AGPD_PURE") != "1" and find_spec("agpd.hotpath._compiled") is not None
 
 if TYPE_CHECKING or not COMPILED:
-    from agpd.hotpath._pure import WORK_PER_TURN, Flow, Port, Taker, Turn, fan_out, forward, scan
+    from agpd.hotpath._pure import WORK_PER_TURN, Flow, Port, Taker, Turn, fan_out, forward
     from agpd.hotpath._pure_client import data_frame, deliveries
 else:
     from agpd.hotpath._compiled import (
@@ -24,7 +24,6 @@ else:
         deliveries,
         fan_out,
         forward,
-        scan,
     )
     from agpd.hotpath._pure import Taker
 
@@ -39,5 +38,4 @@ __all__ = [
     "deliveries",
     "fan_out",
     "forward",
-    "scan",
 ]

@@ -497,25 +497,4 @@ def fan_out(links, bytes data not None, int64_t count, producer, crowd):
     return losers
 
 
-def scan(bytes data not None, Py_ssize_t position, Py_ssize_t limit):
-    cdef const uint8_t* buffer = <const uint8_t*>PyBytes_AS_STRING(data)
-    cdef const uint8_t* at
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef int64_t length
-    cdef list found = []
-    if position < 0:
-        raise ValueError("position is negative")
-    while size - position >= PREFIX_SIZE:
-        at = buffer + position
-        length = u32(at)
-        if not FIRST_DATA_KIND <= at[4] <= LAST_DATA_KIND or length < REST_MINIMUM:
-            break
-        if length + LENGTH_SIZE > size - position or length + LENGTH_SIZE > limit:
-            break
-        body = PyBytes_FromStringAndSize(<const char*>at + PREFIX_SIZE, length - REST_MINIMUM)
-        found.append((at[4], at[5], u16(at + 6), u32(at + 8), u32(at + 12), u64(at + 16), body))
-        position += length + LENGTH_SIZE
-    return found, position
-
-
 include "client.pxi"

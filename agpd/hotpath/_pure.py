@@ -28,9 +28,6 @@ from agpd.wire.frames import (
 from agpd.wire.framing import Reassembly
 from agpd.wire.session import Session
 
-# kind, flags, fan-out, destination, source, id, body: as `agpd.wire.frames.Frame`
-DataFrame = tuple[int, int, int, int, int, int, bytes]
-
 # length, kind and flags, fan-out, both handles as one key; the message id is not needed
 _HEAD = struct.Struct(">IHHQ")
 _PLAIN = frozenset(kind << 8 for kind in (Kind.PUBLISH, Kind.REQUEST, Kind.REPLY))
@@ -344,25 +341,3 @@ def _run(frames: bytes, count: int) -> Message:
 def fan_out(links: Sequence[Any], data: bytes, count: int, producer: Any, crowd: Any) -> list[Any]:
     """Offer `count` messages to all of the links. Returns those that dropped them."""
     return [link for link in links if not link.offer(data, count, producer, crowd)]
-
-
-def scan(data: bytes, position: int, limit: int) -> tuple[list[DataFrame], int]:
-    """The consecutive whole data frames from `position` on, and where the next frame begins.
-
-    It stops before the first frame that is not data, not whole, or has a length that `check_length` would refuse
-    (`limit` bounds a frame, in bytes): the caller judges that one. Raises `ValueError` if `position` is negative.
-    """
-    if position < 0:
-        raise ValueError("position is negative")
-    size = len(data)
-    found = []
-    while size - position >= PREFIX_SIZE:
-        length, kind, flags, fanout, destination, source, id_ = PREFIX.unpack_from(data, position)
-        end = position + LENGTH_SIZE + length
-        if not FIRST_DATA_KIND <= kind <= LAST_DATA_KIND or length < REST_MINIMUM:
-            break
-        if end > size or length + LENGTH_SIZE > limit:
-            break
-        found.append((kind, flags, fanout, destination, source, id_, data[position + PREFIX_SIZE : end]))
-        position = end
-    return found, position

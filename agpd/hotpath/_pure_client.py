@@ -30,8 +30,9 @@ def deliveries(
 ) -> tuple[list[Run], int]:
     """The consecutive whole data frames from `position` on as messages, and where the next frame begins.
 
-    It stops where `scan` does. Frames that agree in everything from kind to source handle are of one flow,
-    `flows[those 12 bytes]`, asked once for each run of them. A message is `make(flow, id, bytes of the envelope,
+    It stops before the first frame that is not data, not whole, or has a length that `check_length` would refuse
+    (`limit` bounds a frame, in bytes): the caller judges that one. Frames that agree in everything from kind to source
+    handle are of one flow, `flows[those 12 bytes]`, asked once for each run of them. A message is `make(flow, id, bytes of the envelope,
     payload, content type)`, or, if its envelope is more than payload and a small number, `unusual(flow, id, envelope)`;
     None leaves it out. Raises `ValueError` if `position` is negative.
     """

@@ -76,8 +76,9 @@ def play(module: ModuleType, seed: int, corpus: list[bytes], *, recording: bool)
 def client(module: ModuleType, data: bytes, position: int, limit: int) -> list[object]:
     """What the SDK's part makes of the same bytes, and of the last of them as a payload."""
     part = _pure_client if module is _pure else module
-    kept: list[object] = [module.scan(data, position, limit)]
-    kept.append(part.deliveries(data, position, limit, Echo(), lambda *what: what, lambda *what: what))
+    kept: list[object] = [
+        part.deliveries(data, position, limit, Echo(), lambda *what: what, lambda *what: what)
+    ]
     kept.append(part.data_frame(0x80, 1, position, limit, position, data[position:], position))
     return kept
 

@@ -73,7 +73,6 @@ def test_both_are_what_they_say():
     assert {name for name in vars(compiled) if name in names} >= {
         "forward",
         "fan_out",
-        "scan",
         "Port",
         "Flow",
         "Turn",

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-SHOW = "from agpd import hotpath; print(hotpath.COMPILED, hotpath.scan.__module__)"
+SHOW = "from agpd import hotpath; print(hotpath.COMPILED, hotpath.forward.__module__)"
 BUILT = find_spec("agpd.hotpath._compiled") is not None
 
 

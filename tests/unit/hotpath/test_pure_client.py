@@ -120,6 +120,12 @@ def test_it_stops_before_whatever_the_caller_has_to_judge(hot, stop):
     assert (len(runs), position) == (1, len(FIRST))
 
 
+def test_a_frame_may_be_as_long_as_the_limit(hot):
+    longest = frame(bytes(LIMIT - frames.PREFIX_SIZE))
+    assert read(hot, longest)[1] == len(longest) == LIMIT
+    assert read(hot, longest, limit=LIMIT - 1) == ([], 0)
+
+
 def test_positions_and_errors(hot):
     assert read(hot, FIRST, len(FIRST)) == ([], len(FIRST))
     assert read(hot, FIRST, 10**9) == ([], 10**9)
