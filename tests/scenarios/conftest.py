@@ -27,6 +27,8 @@ def workers(request: pytest.FixtureRequest) -> Iterator[int]:
     """How many workers the gateways of this module have."""
     harness.workers = process.workers = getattr(request, "param", 1)
     yield process.workers
+    # One that is left would be taken for the other way too: its fixture has to ask for `workers`.
+    assert not process.alive, "a gateway outlives the way it was started for"
     harness.workers = process.workers = 1
 
 

@@ -28,6 +28,8 @@ QUICK_END: dict[str, object] = {"drain_timeout_ms": 50, "linger_timeout_ms": 300
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # As many workers has a gateway for which nothing else is said.
 workers = 1
+# Those that run now.
+alive: list["GatewayProcess"] = []
 _ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+):(\d+)")
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -190,10 +192,12 @@ def gateway(
     running = None
     try:
         running = GatewayProcess(process)
+        alive.append(running)
         yield running
         assert running.log.faults() == [], running.log.faults()
     finally:
         if running is not None:
+            alive.remove(running)
             running.end()
         else:
             process.kill()

@@ -109,7 +109,7 @@ OPEN = [
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def plain(tmp_path_factory, workers):
     with gateway(tmp_path_factory.mktemp("plain"), limits=QUICK | {"frame_limit_bytes": LIMIT}) as running:
         yield running
         running.stop()
@@ -264,14 +264,14 @@ async def test_who_does_not_read_the_answers_to_its_questions_is_cut(plain: Gate
         peer = await peers.greet()
         peer.transport.pause_reading()
         pings = frames.encode(Kind.PING, id=1) * 10_000
-        until = time.monotonic() + 10
-        while not plain.log.find("connection ended", code="SLOW_CONSUMER") and time.monotonic() < until:
+        until = time.monotonic() + 30
+        while not plain.log.find("connection ended", peer=peer.local) and time.monotonic() < until:
             peer.send(pings)
             await asyncio.sleep(0)
             if peer.transport.get_write_buffer_size() > 4_000_000:
                 await asyncio.sleep(0.01)
-        ended = await asyncio.to_thread(plain.log.wait, "connection ended", code="SLOW_CONSUMER")
-        assert ended["peer"] == peer.local, (ended, plain.log.find("connection ended")[-6:])
+        ended = await asyncio.to_thread(plain.log.wait, "connection ended", peer=peer.local)
+        assert ended["code"] == "SLOW_CONSUMER", plain.log.find("connection ended")[-6:]
         assert plain.rss_bytes() - before < 100 * 1024 * 1024
 
 
@@ -287,7 +287,7 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory, world):
+def secure(tmp_path_factory, world, workers):
     limits = QUICK | {"tls_handshakes_per_second": 1000, "prehandshake_per_ip": 100}
     with gateway(tmp_path_factory.mktemp("tls"), world, limits=limits, log={"level": "debug"}) as running:
         yield running

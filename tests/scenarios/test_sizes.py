@@ -18,7 +18,7 @@ CHI_SQUARE_LIMIT = 30.66
 
 
 @pytest.fixture(scope="module", params=["plaintext", "tls"])
-def place(request, tmp_path_factory):
+def place(request, tmp_path_factory, workers):
     """A gateway, and the context to reach it with."""
     directory = tmp_path_factory.mktemp(request.param)
     world = World(directory / "pki") if request.param == "tls" else None
