@@ -1,5 +1,6 @@
 """The verbs by which an agent sends: publish, request."""
 
+import asyncio
 from collections.abc import AsyncIterable, Iterable
 from threading import get_ident as _thread
 from typing import Any, TypeVar, overload
@@ -12,6 +13,7 @@ from agpd_client.codec import BYTES
 from agpd_client.errors import Closed
 from agpd_client.exchange import Exchange, check_size, packed
 from agpd_client.message import Message
+from agpd_client.outgoing import MESSAGES_PER_TURN
 
 ALL = 0
 ANY = 1
@@ -178,6 +180,8 @@ class Sender(Exchange):
                 if uplink.error is not None:
                     raise uplink.error
                 if uplink.backlog.offer(message):
+                    if not len(uplink.backlog) % MESSAGES_PER_TURN:
+                        await asyncio.sleep(0)  # others run in between, also who connects again
                     return
                 await uplink.backlog.room()
                 continue

@@ -148,6 +148,26 @@ async def test_while_there_is_no_connection_many_wait_up_to_the_bound() -> None:
         again.writer.close()
 
 
+async def test_others_run_in_between_while_there_is_no_connection() -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b""
+
+    async with standing(buffer_bytes=100_000) as (gateway, agent, peer, _):
+        await publish(agent, peer)
+        peer.writer.close()
+        while gateway.state is agp.State.CONNECTED:
+            await asyncio.sleep(0)
+        sending = asyncio.create_task(agent.publish_many(TO, endless()))
+        await asyncio.sleep(0)
+        assert 1 < taken <= MESSAGES_PER_TURN + 1
+        sending.cancel()
+
+
 async def test_what_is_wrong_with_many_is_said_and_those_before_are_sent() -> None:
     async with standing() as (_, agent, peer, _):
         await publish(agent, peer)
