@@ -32,9 +32,9 @@ def deliveries(
 
     It stops before the first frame that is not data, not whole, or has a length that `check_length` would refuse
     (`limit` bounds a frame, in bytes): the caller judges that one. Frames that agree in everything from kind to source
-    handle are of one flow, `flows[those 12 bytes]`, asked once for each run of them. A message is `make(flow, id, bytes of the envelope,
-    payload, content type)`, or, if its envelope is more than payload and a small number, `unusual(flow, id, envelope)`;
-    None leaves it out. Raises `ValueError` if `position` is negative.
+    handle are of one flow, `flows[those 12 bytes]`, asked once for each run of them. A message is `make(flow, id, bytes
+    of the envelope, payload, content type)`, or, if its envelope is more than payload and a small number,
+    `unusual(flow, id, envelope)`; None leaves it out. Raises `ValueError` if `position` is negative.
     """
     if position < 0:
         raise ValueError("position is negative")
