@@ -155,7 +155,9 @@ class Sender(Exchange):
         """Queue a message if that takes no waiting and no questions."""
         uplink = self._uplink
         connection = uplink.connection
-        if connection is None or connection.out.busy or not 0 <= fanout <= FANOUT_LIMIT:
+        if connection is None or connection.out.busy:
+            return False
+        if type(fanout) is not int or not 0 <= fanout <= FANOUT_LIMIT:  # compiled code would take 1.5 for 1
             return False
         number = connection.handles.young.get((self.handle, to))
         if number is None:

@@ -65,6 +65,14 @@ async def test_an_agent_that_has_ended_sends_nothing() -> None:
                 await work
 
 
+@pytest.mark.parametrize("fanout", [-1, 70_000, "all", 1.5, None])
+async def test_a_fanout_that_is_none_is_refused_where_the_destination_is_open_too(fanout: int) -> None:
+    async with standing() as (_, agent, peer, _):
+        await publish(agent, peer)
+        with pytest.raises(ValueError, match="fanout"):
+            await agent.publish(TO, 1, fanout=fanout)
+
+
 async def test_many_are_sent_in_order_with_what_each_has() -> None:
     async with standing() as (_, agent, peer, _):
         sending = asyncio.create_task(agent.publish_many(TO, iter([b"a", "b", 3]), fanout=2))
