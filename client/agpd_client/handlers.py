@@ -65,6 +65,8 @@ class Handler:
         unheard = self._inbox.remove(lambda _: True)
         running = list(self._tasks.items())
         for task, message in running:
+            if task.done():  # without a callback yet; one that was eager has no coroutine any more
+                continue
             if inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED:  # type: ignore[arg-type]
                 unheard.append(message)  # a task cancelled before its first step never runs
             task.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -197,3 +198,21 @@ async def test_an_answer_that_nobody_can_be_given_is_only_noted(
     assert f"no answer to {writer.name}" in caplog.text
     asked.cancel()
     await far.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks that begin at once came with 3.12")
+async def test_a_handler_that_was_done_at_once_does_not_hinder_the_end() -> None:
+    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+    async with MemoryGateway() as server, server.connect() as near:
+        writer, reader = await near.create_agent(WRITER), await near.create_agent(READER)
+        ending: list[asyncio.Task[None]] = []
+
+        @reader.on_request
+        async def last(x: int) -> int:
+            asyncio.get_running_loop().call_soon(lambda: ending.append(asyncio.ensure_future(reader.close())))
+            return x
+
+        assert await writer.request(READER, 1) == 1
+        await asyncio.gather(*ending)
+        with pytest.raises(agp.Closed):
+            await reader.receive()
