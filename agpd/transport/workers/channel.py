@@ -84,8 +84,12 @@ class Channel(asyncio.Transport):
     def _deliver_later(self) -> None:
         if self._reading and not self._scheduled:
             self._scheduled = True
-            gate = self._trunk.gate
-            (gate.wait if gate.closed else self._trunk.call_soon)(self._deliver)
+            gate, call_soon = self._trunk.gate, self._trunk.call_soon
+            if gate.closed:
+                # Each by itself: a fault in one must not keep the others waiting for ever.
+                gate.wait(lambda: call_soon(self._deliver))
+            else:
+                call_soon(self._deliver)
 
     def is_reading(self) -> bool:
         return self._reading and not self._closing

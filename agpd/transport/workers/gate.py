@@ -25,15 +25,15 @@ class Gate:
     def __init__(self, call_later: Callable[[float, Callable[[], None]], Timer]) -> None:
         self._call_later = call_later
         self._busy: dict[Backlog, Timer] = {}
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], object]] = []
 
     @property
     def closed(self) -> bool:
         """Is a worker being waited for?"""
         return bool(self._busy)
 
-    def wait(self, call: Callable[[], None]) -> None:
-        """Call this when nobody is waited for any more."""
+    def wait(self, call: Callable[[], object]) -> None:
+        """Call this when nobody is waited for any more. It does not raise."""
         self._waiting.append(call)
 
     def close(self, backlog: "Backlog") -> None:
@@ -75,5 +75,6 @@ class Backlog:
             self._gate.open(self)
 
     def end(self) -> None:
-        """It has ended."""
+        """It has ended, and is never waited for again, whatever its clients are still sent."""
+        self._behind = True
         self._gate.open(self)

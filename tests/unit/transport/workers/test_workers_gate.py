@@ -36,6 +36,7 @@ def test_who_stands_still_is_waited_for_once(world: TrunkWorld) -> None:
     impatient()
     world.patience.clear()
     assert not world.gate.closed
+    world.calls.pop()()
     assert world.recorders[0].got == [b"news"]
     world.recorders[0].channel.write(PIECE)
     assert not world.gate.closed
@@ -50,6 +51,30 @@ def test_who_has_ended_is_not_waited_for(world: TrunkWorld) -> None:
     world.hub.connection_lost(None)
     assert not world.gate.closed
     assert world.patience == []
+
+
+def test_who_has_caught_up_before_its_end_is_not_waited_for_either() -> None:
+    world = TrunkWorld()
+    world.hub.connection_lost(None)
+    # Its clients are still sent that others have gone, and what is held for them.
+    for _ in range(BACKLOG_BYTES // len(PIECE) + 1):
+        world.hub.write(1, PIECE)
+    assert not world.gate.closed
+
+
+def test_a_fault_of_one_client_does_not_hold_up_the_others(
+    world: TrunkWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.recorders[0], "data_received", fault)
+    world.hub.received(codec.open_channel(7, "192.0.2.2:9", b""))
+    world.hub.received(codec.data_head(7, 4) + b"more")
+    with pytest.raises(ZeroDivisionError):
+        world.turn()
+    world.turn()
+    assert world.recorders[1].got == [b"more"]
 
 
 def test_a_paused_client_stays_paused(world: TrunkWorld) -> None:
