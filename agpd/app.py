@@ -189,11 +189,13 @@ class Gateway:
     def _step(self) -> None:
         """A part of the periodic check of all links, and of what else has to be looked at."""
         now = self._loop.time()
-        late = now - self._step_due
-        if late > LATE_S:  # stopped by a signal, or starved
-            self._lifecycle.forgive(late)
-        links, pause_s = self._lifecycle.step()
-        self._step_after(pause_s)
+        late, pause_s = now - self._step_due, ROUND_S
+        try:
+            if late > LATE_S:  # stopped by a signal, or starved
+                self._lifecycle.forgive(late)
+            links, pause_s = self._lifecycle.step()
+        finally:
+            self._step_after(pause_s)  # also after a fault: it must not end the checks of all others for ever
         self._end_expired(links, self._wall_clock())
         if self.certificates is not None and now >= self._reload_due:
             self._reload_due = now + self.config.tls.reload_check_s

@@ -194,3 +194,24 @@ async def test_plaintext_has_nothing_to_reload():
     async with memory_gateway() as gateway:
         gateway.reload()
         assert gateway.certificates is None
+
+
+async def test_a_fault_while_a_link_is_ended_does_not_end_the_checks_of_all_others():
+    async with memory_gateway() as gateway:
+        silent, other = Client(), Client()
+        for client in (silent, other):
+            gateway.attach(client)
+        first, second = gateway.hub.links
+        first.watch.started_at -= 3600
+        on_end = gateway.hub.on_end
+
+        def faulty(*_):
+            raise ZeroDivisionError
+
+        gateway.hub.on_end = faulty
+        gateway._steps.cancel()  # as if it were due
+        with pytest.raises(ZeroDivisionError):
+            gateway._step()
+        gateway.hub.on_end = on_end
+        second.watch.started_at -= 3600
+        await asyncio.wait_for(other.expect(Kind.CLOSE), 10)
