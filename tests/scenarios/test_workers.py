@@ -185,6 +185,21 @@ async def test_signals_to_all_processes_are_for_the_gateway_to_obey(tmp_path: Pa
         await until(lambda: all(map(gone, workers)))
 
 
+async def test_a_worker_that_stands_still_takes_the_others_no_time_to_leave(tmp_path: Path) -> None:
+    with gateway(tmp_path, listen=LISTEN, limits={"drain_timeout_ms": 4000}) as running:
+        async with Peers(running.address) as peers:
+            agents = await agents_on_each(peers, running)
+            still, moving = agents
+            os.kill(still, signal.SIGSTOP)
+            try:
+                running.signal(signal.SIGTERM)
+                await agents[moving].expect(Kind.DRAIN)
+                await agents[moving].ping()
+            finally:
+                os.kill(still, signal.SIGKILL)
+        assert await asyncio.to_thread(running.exit_code) == 0
+
+
 async def test_who_does_not_read_delays_nobody_of_the_same_worker(running: GatewayProcess) -> None:
     async with Peers(running.address) as peers:
         stuck = await peers.agent("acme/dev/stuck")

@@ -30,7 +30,7 @@ BACKOFF_S = 0.1
 BACKOFF_LIMIT_S = 5.0
 HEALTHY_S = 30.0  # who lived so long is replaced without a pause worth mentioning
 EXIT_LIMIT_S = 2.0  # a worker that does not end for so long after its trunk is killed
-STOP_LIMIT_S = 5.0  # a worker that does not stop listening for so long is not waited for
+STOP_LIMIT_S = 1.0  # so much of the time to drain a worker may take to stop listening
 
 _log = logging.getLogger("agpd.workers")
 
