@@ -25,7 +25,11 @@ cdef extern from *:
     #define AGPD_PORTS 64  /* receivers in a batch */
     #define AGPD_KNOWN 1024  /* flows remembered within a call, a power of two */
     #endif
+    #ifndef AGPD_SOURCES
+    #define AGPD_SOURCES ""
+    #endif
     """
+    const char* SOURCES "AGPD_SOURCES"
     enum:
         RANGES "AGPD_RANGES"
         PORTS "AGPD_PORTS"
@@ -44,6 +48,7 @@ cdef enum:
     WORK_LIMIT = 2048
     FLUSHES = 128
 
+MADE_FROM = (<bytes>SOURCES).decode()  # `digest` of scripts/compile_hotpath.py
 WORK_PER_TURN = WORK_LIMIT
 FLUSHES_PER_TURN = FLUSHES
 

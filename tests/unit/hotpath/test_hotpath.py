@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
+from unit.hotpath.both import compiled, needs_compiled
 
 SHOW = "from agpd import hotpath; print(hotpath.COMPILED, hotpath.forward.__module__)"
+ROOT = Path(__file__).parents[3]
 BUILT = find_spec("agpd.hotpath._compiled") is not None
 
 
@@ -35,3 +38,15 @@ def test_the_sdk_can_import_it_without_the_server():
     assert not [
         name for name in loaded if name.startswith(("agpd.gateway", "agpd.routing", "cryptography", "uvloop"))
     ]
+
+
+@needs_compiled
+def test_what_is_compiled_is_what_stands_here():
+    """After a pull the extension stays as it was until it is built again, and other tests would try the old one."""
+    spec = spec_from_file_location("compile_hotpath", ROOT / "scripts/compile_hotpath.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert compiled is not None
+    assert script.digest() == compiled.MADE_FROM, "run `make setup` or scripts/compile_hotpath.py"
