@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from agpd_client.backlog import Backlog, Waiting
+from agpd_client.backlog import OVERHEAD_BYTES, Backlog, Waiting
 
 
 def waiting(number: int, size: int = 10) -> Waiting:
@@ -12,10 +12,10 @@ def waiting(number: int, size: int = 10) -> Waiting:
 
 
 def test_first_in_first_out_within_the_bound() -> None:
-    backlog = Backlog(25)
+    backlog = Backlog(2 * OVERHEAD_BYTES + 25)
     assert backlog.first() is None
     assert [backlog.offer(waiting(number)) for number in range(3)] == [True, True, False]
-    assert (len(backlog), backlog.bytes) == (2, 20)
+    assert (len(backlog), backlog.bytes) == (2, 2 * OVERHEAD_BYTES + 20)
     for number in range(2):
         first = backlog.first()
         assert first is not None
@@ -27,7 +27,7 @@ def test_first_in_first_out_within_the_bound() -> None:
 
 def test_what_is_larger_than_the_bound_fits_when_it_is_alone() -> None:
     backlog = Backlog(5)
-    assert backlog.offer(waiting(0))
+    assert backlog.offer(waiting(0, 1000))
     assert not backlog.offer(waiting(1, 1))
 
 

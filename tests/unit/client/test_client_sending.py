@@ -10,6 +10,7 @@ from scripted_peer import AGENT, Peer, standing
 import agpd_client as agp
 from agpd.wire.envelope import unpack
 from agpd.wire.frames import Frame, Kind, encode
+from agpd_client.backlog import OVERHEAD_BYTES
 from agpd_client.outgoing import MESSAGES_PER_TURN
 
 TO = "acme/prod/x"
@@ -131,7 +132,7 @@ async def test_items_are_taken_no_faster_than_they_can_be_sent() -> None:
 
 
 async def test_while_there_is_no_connection_many_wait_up_to_the_bound() -> None:
-    async with standing(buffer_bytes=1000) as (gateway, agent, peer, all_):
+    async with standing(buffer_bytes=9 * (104 + OVERHEAD_BYTES)) as (gateway, agent, peer, all_):
         await publish(agent, peer)
         peer.writer.close()
         while gateway.state is agp.State.CONNECTED:
@@ -146,7 +147,7 @@ async def test_while_there_is_no_connection_many_wait_up_to_the_bound() -> None:
         sending = asyncio.create_task(agent.publish_many(TO, numbers()))
         for _ in range(5):
             await asyncio.sleep(0)
-        assert (len(taken), gateway._uplink.backlog.bytes) == (10, 9 * 104)
+        assert (len(taken), gateway._uplink.backlog.bytes) == (10, 9 * (104 + OVERHEAD_BYTES))
         again = await all_.accept()
         await again.welcome()
         await again.register()
