@@ -49,7 +49,11 @@ class Worker:
 
     def _obey(self, kind: int, value: int, payload: bytes) -> None:
         if kind == codec.START:
-            self._start(msgspec.json.decode(payload, type=Start))
+            try:
+                self._start(msgspec.json.decode(payload, type=Start))
+            except TlsConfigError as error:  # they have changed since the gateway read them
+                event(_log, logging.ERROR, "worker cannot start", problem=str(error))
+                self.trunk.cut()
         elif kind == codec.ACCEPTING:
             self._accepting = bool(value)
         elif kind == codec.RELOAD:

@@ -47,8 +47,8 @@ class Hub:
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    """Of a worker that has not been told anything yet."""
+async def ends(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Hub, Worker]]:
+    """Of a worker that has not been told anything yet, and the worker."""
     # Both are for a process that is the worker's own.
     monkeypatch.setattr(process.logs, "setup", lambda *args, **fields: None)
     monkeypatch.setattr(Collector, "start", lambda self: None)
@@ -59,6 +59,14 @@ async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     await loop.create_unix_connection(lambda: worker.trunk, sock=theirs)
     hub = Hub(*await asyncio.open_unix_connection(sock=ours))
     hub.address = listener.getsockname()
+    yield hub, worker
+    listener.close()
+
+
+@pytest.fixture
+async def hub(ends: tuple[Hub, Worker]) -> AsyncIterator[Hub]:
+    """Of a worker that has not been told anything yet, and is stopped afterwards."""
+    hub, worker = ends
     yield hub
     hub.say(codec.STOP)
     await hub.expect(codec.STOPPED)
@@ -158,3 +166,15 @@ async def test_the_certificate_of_the_client_is_passed_on_and_its_own_is_read_ag
     hub.say(codec.RELOAD)
     assert (await hub.expect(codec.RELOADED))[1] == 0
     assert "not reloaded" in caplog.text
+
+
+async def test_without_a_certificate_it_says_what_is_wrong_and_ends(
+    ends: tuple[Hub, Worker], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub, worker = ends
+    missing = str(tmp_path / "missing.pem")
+    config = Config(tls=Tls(certificate=missing, key=missing, ca=missing), listen=Listen(workers=2))
+    hub.say(codec.START, 0, msgspec.json.encode(Start(config, 2)))
+    await asyncio.wait_for(worker.ended, DEADLINE_S)
+    assert [record.message for record in caplog.records] == ["worker cannot start"]
+    hub.writer.close()
