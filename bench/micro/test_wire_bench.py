@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from agpd.app import memory_gateway
-from agpd.hotpath import scan
 from agpd.wire import envelope, frames
 from agpd.wire.frames import Kind
 from agpd.wire.framing import Reassembly, split
@@ -28,11 +27,6 @@ def test_split(benchmark: Callable[..., Any]) -> None:
     """All frames of a read."""
     data = FRAME * FRAMES
     assert len(benchmark(lambda: list(split(data, Reassembly(2**20))))) == FRAMES
-
-
-def test_scan(benchmark: Callable[..., Any]) -> None:
-    """The same, as the SDK does it."""
-    assert len(benchmark(scan, FRAME * FRAMES, 0, 2**20)[0]) == FRAMES
 
 
 def test_pack_envelope(benchmark: Callable[..., Any]) -> None:
