@@ -87,4 +87,4 @@ wheels: setup ## build wheels into dist/ with each of Python 3.11, 3.12 and 3.13
 	$(BIN)/python scripts/wheels.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) bench/peers/.venvs site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) agpd/hotpath/*.so bench/peers/.venvs site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
