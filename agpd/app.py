@@ -114,11 +114,14 @@ class Gateway:
         for link in revoked:
             self.hub.end(link, Code.CERTIFICATE_REVOKED)
 
-        def reloaded() -> None:
-            event(_log, logging.INFO, "certificates reloaded", cut=len(revoked))
+        def reloaded(failed: int) -> None:
+            if failed:  # each has logged why
+                event(_log, logging.ERROR, "certificates not reloaded by all workers", failed=failed)
+            else:
+                event(_log, logging.INFO, "certificates reloaded", cut=len(revoked))
 
         if self._pool is None:
-            reloaded()
+            reloaded(0)
         else:
             self._pool.reload(reloaded)
 

@@ -126,7 +126,8 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
         loop.add_signal_handler(number, stops.put_nowait, number)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     gateway.start()
-    await gateway.ready()
+    if not await _ready(gateway, stops):
+        return await _drain(gateway, stops)
     Collector(loop).start()
     host, port = gateway.address
     event(
@@ -142,6 +143,22 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     event(_log, logging.INFO, "stopping", signal=(await stops.get()).name)
     notify("STOPPING=1", os.environ)
     return await _drain(gateway, stops)
+
+
+async def _ready(gateway: "Gateway", stops: "asyncio.Queue[signal.Signals]") -> bool:
+    """Wait until clients are served. False if a signal came before. Raises `WorkerError`."""
+    ready = asyncio.ensure_future(gateway.ready())
+    stop = asyncio.ensure_future(stops.get())
+    await asyncio.wait((ready, stop), return_when=asyncio.FIRST_COMPLETED)
+    if ready.done():
+        if stop.done():  # both at once: the signal is obeyed a little later
+            stops.put_nowait(stop.result())
+        stop.cancel()
+        ready.result()
+        return True
+    ready.cancel()
+    await asyncio.wait((ready,))
+    return False
 
 
 async def _drain(gateway: "Gateway", stops: "asyncio.Queue[signal.Signals]") -> int:

@@ -274,6 +274,26 @@ def test_a_worker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_signal_is_obeyed_while_a_worker_still_starts(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    hangs = "if 'workers' in ' '.join(sys.orig_argv[:4]): open({!r}, 'w').close(); signal.pause()\n"
+    (tmp_path / "sitecustomize.py").write_text("import signal, sys\n" + hangs.format(str(begun)))
+    options = ["--workers", "2", "--set", "listen.native=127.0.0.1:0", "--set", "listen.plaintext=true"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agpd", "serve", *options],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    begun.read_text()  # until a worker has begun
+    process.terminate()
+    _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    assert "listening" not in log
+    assert "Traceback" not in log
+
+
 async def test_a_worker_starts_within_seconds_of_its_end_again_and_again(running: GatewayProcess) -> None:
     for number in range(1, 3):
         os.kill(running.workers()[0], signal.SIGKILL)

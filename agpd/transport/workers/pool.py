@@ -55,7 +55,7 @@ class Worker:
         self.ready: asyncio.Future[bool] = loop.create_future()
         self.stopped: asyncio.Future[bool] = loop.create_future()
         self.ended: asyncio.Future[bool] = loop.create_future()
-        self._reloads: deque[Callable[[], None]] = deque()
+        self._reloads: deque[Callable[[bool], None]] = deque()
         self.trunk = HubTrunk(
             loop.call_soon,
             make_protocol,
@@ -88,8 +88,8 @@ class Worker:
         """Say something that concerns no channel."""
         self.trunk.send(codec.frame(kind, value))
 
-    def reload(self, done: Callable[[], None]) -> None:
-        """Let it read its certificates again. `done` is called when it has, or has ended."""
+    def reload(self, done: Callable[[bool], None]) -> None:
+        """Let it read its certificates again. `done` is told whether it could; whoever has ended need not any more."""
         self._reloads.append(done)
         self.tell(codec.RELOAD)
 
@@ -99,13 +99,13 @@ class Worker:
         elif kind == codec.STOPPED:
             _settle(self.stopped, True)
         elif kind == codec.RELOADED and self._reloads:
-            self._reloads.popleft()()
+            self._reloads.popleft()(bool(value))
 
     def _broken(self) -> None:
         for future in (self.ready, self.stopped, self.ended):
             _settle(future, future is self.ended)
         while self._reloads:
-            self._reloads.popleft()()
+            self._reloads.popleft()(True)
 
     def cut(self) -> None:
         """Let it go: it ends when its trunk does."""
@@ -195,17 +195,18 @@ class Pool:
             for worker in self._workers.values():
                 worker.tell(codec.ACCEPTING, now)
 
-    def reload(self, done: Callable[[], None]) -> None:
-        """Let all read their certificates again; `done` is called when they have."""
-        left = len(self._workers)
+    def reload(self, done: Callable[[int], None]) -> None:
+        """Let all read their certificates again; `done` is then told how many could not."""
+        left, failed = len(self._workers), 0
         if not left:
-            done()
+            done(0)
 
-        def one() -> None:
-            nonlocal left
+        def one(good: bool) -> None:
+            nonlocal left, failed
             left -= 1
+            failed += not good
             if not left:
-                done()
+                done(failed)
 
         for worker in list(self._workers.values()):
             worker.reload(one)

@@ -10,6 +10,7 @@ import pytest
 
 from agpd.config import Config, Listen
 from agpd.transport.sockets import BindError, bind
+from agpd.transport.workers import codec
 from agpd.transport.workers import pool as module
 from agpd.transport.workers.pool import Pool, WorkerError
 
@@ -115,14 +116,21 @@ async def test_one_that_takes_the_place_of_another_knows_that_clients_are_not_we
 
 
 async def test_all_answer_a_reload_even_those_that_end_instead(place: Place) -> None:
-    done: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(2)]
-    place.pool.reload(lambda: done[0].set_result(None))
-    await asyncio.wait_for(done[0], DEADLINE_S)
+    done: list[asyncio.Future[int]] = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    place.pool.reload(done[0].set_result)
+    assert await asyncio.wait_for(done[0], DEADLINE_S) == 0
     os.kill(place.pool._workers[1].pid, signal.SIGSTOP)
-    place.pool.reload(lambda: done[1].set_result(None))
+    place.pool.reload(done[1].set_result)
     assert not done[1].done()
     os.kill(place.pool._workers[1].pid, signal.SIGKILL)
-    await asyncio.wait_for(done[1], DEADLINE_S)
+    assert await asyncio.wait_for(done[1], DEADLINE_S) == 0
+
+
+async def test_those_that_could_not_reload_are_counted(place: Place) -> None:
+    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    place.pool.reload(done.set_result)
+    place.pool._workers[0]._heard(codec.RELOADED, 0)  # before its own answer, which nobody waits for then
+    assert await asyncio.wait_for(done, DEADLINE_S) == 1
 
 
 async def test_a_worker_that_does_not_end_is_killed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
