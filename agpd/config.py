@@ -140,7 +140,8 @@ class Outbox(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=2**50),
         _says(
-            "All outboxes and unfinished frames together; 0: a quarter of the memory it may use (cgroup or machine)."
+            "All outboxes, unfinished frames and what is kept of senders that wait, together; "
+            "0: a quarter of the memory it may use (cgroup or machine)."
         ),
     ] = 0
 

@@ -107,7 +107,7 @@ class Lifecycle:
             verdict = Code.INTERNAL, ""
         if verdict is not None:
             self._hub.end(link, *verdict)
-        elif not link.writable or link.reassembly.open_bytes:
+        elif _held_bytes(link):
             self._holding.append(link)
 
     def _finish(self, now: float) -> None:
@@ -190,7 +190,8 @@ class Lifecycle:
         return None
 
     def _enforce_budget(self) -> None:
-        """What waits for slow receivers and what is kept of unfinished frames, together, must fit the budget.
+        """What waits for slow receivers, and what is kept of unfinished frames and of senders that are held, together,
+        must fit the budget.
 
         Else links are cut until it does: slow receivers first, the largest first.
         """
@@ -208,4 +209,4 @@ class Lifecycle:
 
 def _held_bytes(link: Link) -> int:
     waiting = 0 if link.writable else link.queued + link.carrier.get_write_buffer_size()
-    return waiting + link.reassembly.open_bytes
+    return waiting + link.reassembly.open_bytes + link.unread_bytes()

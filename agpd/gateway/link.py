@@ -3,6 +3,7 @@
 The carrier (a socket, a pipe in memory) is handed in; nothing here knows which.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from agpd import hotpath
@@ -83,6 +84,7 @@ class Link(Outbox):
         "reply_flows",
         "sources",
         "told",
+        "unread_bytes",
         "watch",
     )
 
@@ -102,6 +104,7 @@ class Link(Outbox):
     ) -> None:
         super().__init__(turn, limits, clock, carrier.write)
         self.carrier = carrier
+        self.unread_bytes: Callable[[], int] = int  # what the carrier keeps here while the link is held
         self.peer = peer
         self.principal = principal
         self.session = Session(Side.GATEWAY)

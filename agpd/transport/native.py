@@ -49,6 +49,8 @@ class NativeProtocol(asyncio.Protocol):
             clock=hub.clock,
             hello_limit_bytes=hub.admission.limits.hello_limit_bytes,
         )
+        # A socket leaves them to the kernel, a channel of a worker keeps them.
+        self.link.unread_bytes = carrier.get_extra_info("unread_bytes") or int
         try:
             if self._identify is not None:
                 self.link.principal = self._identify(_client_certificate(carrier))

@@ -58,7 +58,9 @@ class Channel(asyncio.Transport):
     def __init__(
         self, trunk: "HubTrunk", number: int, peer: str, der: bytes, protocol: asyncio.Protocol
     ) -> None:
-        super().__init__({"peername": peer, "ssl_object": _Certificate(der)})
+        super().__init__(
+            {"peername": peer, "ssl_object": _Certificate(der), "unread_bytes": self._unread_bytes}
+        )
         self.number = number
         self._trunk = trunk
         self._protocol = protocol
@@ -75,6 +77,9 @@ class Channel(asyncio.Transport):
 
     def pause_reading(self) -> None:
         self._reading = False
+
+    def _unread_bytes(self) -> int:
+        return sum(map(len, self._held))
 
     def resume_reading(self) -> None:
         self._reading = True

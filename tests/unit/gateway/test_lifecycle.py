@@ -226,6 +226,17 @@ def test_what_full_carriers_hold_counts_too():
     assert [code for _, code, _ in world.ends] == [Code.SLOW_CONSUMER]
 
 
+def test_what_carriers_keep_of_senders_that_are_held_counts_too():
+    world = Rounds(budget_bytes=1000)
+    sender, _ = talk(world)
+    sender.peer.link.unread_bytes = lambda: 1000
+    world.run(1)
+    assert world.ends == []
+    sender.peer.link.unread_bytes = lambda: 1001
+    world.run(1)
+    assert [(link, code) for link, code, _ in world.ends] == [(sender.peer.link, Code.OVERLOADED)]
+
+
 def test_many_are_cut_if_one_is_not_enough():
     world = Rounds(budget_bytes=0)
     for agent in talk(world):

@@ -120,9 +120,12 @@ def test_what_a_paused_channel_holds_is_bounded_by_its_window(world: TrunkWorld)
     assert WINDOW_BYTES <= sent < WINDOW_BYTES + 10_000
     world.tick()
     assert not socket.reading
+    unread = recorder.channel.get_extra_info("unread_bytes")
+    assert unread() == sent
     recorder.channel.resume_reading()
     world.turn()
     assert socket.reading
+    assert unread() == 0
     assert sum(map(len, recorder.got)) == sent
 
 
