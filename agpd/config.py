@@ -43,6 +43,12 @@ class Listen(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     native: Annotated[str, _says("Address of the native protocol: host:port, or [host]:port for IPv6.")] = (
         "127.0.0.1:7420"
     )
+    grpc: Annotated[
+        str, _says("Address of the control plane's gRPC services; only with control.enabled. Empty: none.")
+    ] = "127.0.0.1:46357"
+    http: Annotated[
+        str, _says("Address of OAuth 2.0, REST and health over HTTP; only with control.enabled. Empty: none.")
+    ] = "127.0.0.1:7421"
     plaintext: Annotated[bool, _says("Listen without TLS: no encryption, and anyone may use any name.")] = (
         False
     )
@@ -158,6 +164,62 @@ class Grant(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return parse_pattern(self.subject), parse_pattern(self.object)
 
 
+class Control(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The control plane: tenants, registration, discovery, tokens, grants."""
+
+    enabled: Annotated[
+        bool, _says("Run the control plane; without it, certificates and [[grants]] decide.")
+    ] = False
+    database: Annotated[
+        str,
+        _says(
+            "URL of the database: sqlite:///path, or postgresql://user@host/name. "
+            "Empty: control.db below control.state_directory."
+        ),
+    ] = ""
+    state_directory: Annotated[
+        str, _says("Where the database and the key that seals signing keys are kept. Empty: the user's own.")
+    ] = ""
+    public_url: Annotated[
+        str,
+        _says("How clients reach listen.http, such as https://gateway.example:7421. Empty: as it listens."),
+    ] = ""
+    require_token: Annotated[
+        bool, _says("Agents need an access token beside their certificate to register a name.")
+    ] = False
+    access_token_life_s: Annotated[
+        int, Meta(ge=300, le=900), _says("How long an access token holds, in seconds.")
+    ] = 600
+    refresh_token_life_s: Annotated[
+        int, Meta(ge=600, le=31_536_000), _says("How long a refresh token holds, in seconds.")
+    ] = 2_592_000
+    signing_key_life_s: Annotated[
+        int,
+        Meta(ge=3600, le=31_536_000),
+        _says("After so many seconds a tenant's tokens get a new signing key."),
+    ] = 2_592_000
+    signing_algorithm: Annotated[
+        Literal["Ed25519", "ES256"], _says("What new signing keys are made for.")
+    ] = "Ed25519"
+    instance_life_s: Annotated[
+        int,
+        Meta(ge=5, le=86_400),
+        _says("A registered instance that says nothing for so many seconds is gone."),
+    ] = 60
+    page_limit: Annotated[Count, _says("Most items in one answer.")] = 500
+    watchers: Annotated[Count, _says("Watchers of the registry at once.")] = 1000
+    request_limit_bytes: Annotated[
+        int, Meta(ge=4 * KIB, le=16 * MIB), _says("Longest request of the HTTP and gRPC interfaces.")
+    ] = MIB
+    requests_per_second: Annotated[
+        Count,
+        _says("Requests that are served to one caller in a second, on average; bursts of twice as many."),
+    ] = 2000
+    unauthenticated_per_second: Annotated[
+        Count, _says("Failed authentications that one address may make in a second, on average.")
+    ] = 20
+
+
 class Log(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the gateway tells about itself, on standard error."""
 
@@ -176,6 +238,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls: Tls = msgspec.field(default_factory=Tls)
     limits: Limits = msgspec.field(default_factory=Limits)
     outbox: Outbox = msgspec.field(default_factory=Outbox)
+    control: Control = msgspec.field(default_factory=Control)
     log: Log = msgspec.field(default_factory=Log)
     grants: Annotated[
         tuple[Grant, ...],
@@ -223,12 +286,12 @@ def origins(file: Path | None, environ: Mapping[str, str], sets: Sequence[str]) 
     return {name: given[name].origin if name in given else "default" for name in KINDS}
 
 
-def split_address(text: str) -> tuple[str, int]:
+def split_address(text: str, setting: str = "listen.native") -> tuple[str, int]:
     """`host:port` or `[v6]:port` -> host, port; port 0 lets the system choose. Raises `ConfigError`."""
     found = _ADDRESS.match(text)
     if not found or int(found[3]) > 65535:
         raise ConfigError(
-            f"listen.native = {text!r} is no address: write host:port, such as 127.0.0.1:7420 or [::1]:7420; "
+            f"{setting} = {text!r} is no address: write host:port, such as 127.0.0.1:7420 or [::1]:7420; "
             "0.0.0.0:7420 is every IPv4 interface"
         )
     return found[1] or found[2], int(found[3])

@@ -27,17 +27,26 @@ class Code(enum.IntEnum):
     TAKEN_OVER = 102
     UNKNOWN_HANDLE = 103
     NOT_REGISTERED = 104
+    # resources of the control plane
+    NOT_FOUND = 110
+    ALREADY_EXISTS = 111
+    CONFLICT = 112
+    INVALID_REQUEST = 113
     # routing
     NO_ROUTE = 200
     RECEIVER_FULL = 201
+    UNAVAILABLE = 210
     # permission
     NOT_PERMITTED = 300
+    INVALID_TOKEN = 301
     # limits
     TOO_MANY_AGENTS = 400
     TOO_MANY_SUBSCRIPTIONS = 401
     TOO_MANY_HANDLES = 402
     TOO_MANY_ROUTES = 403
     TOO_MANY_WATCHES = 404
+    QUOTA_EXCEEDED = 410
+    TOO_MANY_REQUESTS = 411
     # ends of connections
     GOODBYE = 500
     SHUTTING_DOWN = 501
@@ -54,6 +63,9 @@ class Code(enum.IntEnum):
     UNAUTHENTICATED = 530
     CERTIFICATE_REVOKED = 531
     CERTIFICATE_EXPIRED = 532
+    TOKEN_EXPIRED = 533
+    TOKEN_REVOKED = 534
+    TENANT_SUSPENDED = 535
     TOO_MANY_CONNECTIONS = 540
     OVERLOADED = 541
     INTERNAL = 550
@@ -107,6 +119,26 @@ CATALOGUE: dict[Code, Entry] = {
         "the agent is not registered on this connection",
         "register the agent first",
     ),
+    Code.NOT_FOUND: Entry(
+        _S, False, False, "NOT_FOUND", 404,
+        "there is no such thing, or none that you may see",
+        "look at what there is with `agpctl get`",
+    ),
+    Code.ALREADY_EXISTS: Entry(
+        _S, False, False, "ALREADY_EXISTS", 409,
+        "there is one already",
+        "choose another name, or replace it with `agpctl apply`",
+    ),
+    Code.CONFLICT: Entry(
+        _S, False, True, "FAILED_PRECONDITION", 409,
+        "something else stands in the way",
+        "remove what depends on it first",
+    ),
+    Code.INVALID_REQUEST: Entry(
+        _S, False, False, "INVALID_ARGUMENT", 400,
+        "the request does not have the shape that it must have",
+        "docs/reference/api.md and /v1/openapi.json have the shapes",
+    ),
     Code.NO_ROUTE: Entry(
         _S, False, True, "UNAVAILABLE", 404,
         "nobody is subscribed to the destination and no route covers it",
@@ -117,10 +149,20 @@ CATALOGUE: dict[Code, Entry] = {
         "the receiver does not read fast enough; the message was dropped",
         "slow down, or add instances of the receiving type",
     ),
+    Code.UNAVAILABLE: Entry(
+        _G, False, True, "UNAVAILABLE", 503,
+        "the database of the control plane does not answer",
+        "try again later; look at the gateway's log",
+    ),
     Code.NOT_PERMITTED: Entry(
         _S, False, False, "PERMISSION_DENIED", 403,
         "the certificate or the grants do not allow this",
         "use a certificate for that name, or ask for a grant",
+    ),
+    Code.INVALID_TOKEN: Entry(
+        _S, False, False, "UNAUTHENTICATED", 401,
+        "the access token is not accepted",
+        "get a new one for this gateway with `agpctl token`, and show it on the connection it was issued to",
     ),
     Code.TOO_MANY_AGENTS: Entry(
         _S, False, False, "RESOURCE_EXHAUSTED", 429,
@@ -146,6 +188,16 @@ CATALOGUE: dict[Code, Entry] = {
         _S, False, False, "RESOURCE_EXHAUSTED", 429,
         "the connection has reached its limit of watches",
         "stop watching something, or raise watches_per_connection",
+    ),
+    Code.QUOTA_EXCEEDED: Entry(
+        _S, False, True, "RESOURCE_EXHAUSTED", 429,
+        "the organization has used up its quota",
+        "use less, or let an operator raise the quotas of the tenant",
+    ),
+    Code.TOO_MANY_REQUESTS: Entry(
+        _S, False, True, "RESOURCE_EXHAUSTED", 429,
+        "more requests in a second than are served to one caller",
+        "ask less often",
     ),
     Code.GOODBYE: Entry(_N, True, False, "OK", 200, "the peer closed the connection in order", ""),
     Code.SHUTTING_DOWN: Entry(
@@ -205,6 +257,21 @@ CATALOGUE: dict[Code, Entry] = {
         _S, True, True, "UNAUTHENTICATED", 401,
         "the client certificate has ended",
         "renew it in time and connect again with the new one",
+    ),
+    Code.TOKEN_EXPIRED: Entry(
+        _S, True, True, "UNAUTHENTICATED", 401,
+        "the access token of the connection has ended and no new one came",
+        "let the SDK renew it: pass connect(credentials=...) instead of a token",
+    ),
+    Code.TOKEN_REVOKED: Entry(
+        _S, True, False, "UNAUTHENTICATED", 401,
+        "the access token, or what it was issued for, has been revoked",
+        "get new credentials from the administrator of the organization",
+    ),
+    Code.TENANT_SUSPENDED: Entry(
+        _S, True, False, "PERMISSION_DENIED", 403,
+        "the organization is suspended on this gateway",
+        "ask its operator",
     ),
     Code.TOO_MANY_CONNECTIONS: Entry(
         _G, True, True, "RESOURCE_EXHAUSTED", 503,

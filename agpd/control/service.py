@@ -1,0 +1,44 @@
+"""The control plane as one object: its services over one store. REST, gRPC and the gateway itself use it."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from agpd.config import Control as Settings
+from agpd.control.store import Store
+
+
+class Control:
+    """An open control plane. Make it with `open`, `close` it. `clock` returns Unix seconds."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: Callable[[], float] = time.time) -> Self:
+        """Open or make the database. Raises `ConfigError`."""
+        return cls(settings, await Store.open(database_url(settings), clock), clock)
+
+    async def close(self) -> None:
+        """Finish what was asked for, then close the database."""
+        await self.store.close()
+
+
+def state_directory(settings: Settings) -> Path:
+    """Where the control plane keeps its files."""
+    if settings.state_directory:
+        return Path(settings.state_directory)
+    if state := os.environ.get("AGPD_STATE_DIR"):
+        return Path(state)
+    import platformdirs
+
+    return platformdirs.user_state_path("agpd")
+
+
+def database_url(settings: Settings) -> str:
+    """`control.database`, or the SQLite file in the state directory."""
+    return settings.database or f"sqlite:///{state_directory(settings) / 'control.db'}"
