@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fuzz.stage import LINKS, Stage
 from scenarios.harness import World
 
 from agpd import config
 from agpd.errors import Code, ConfigError, Fatal, Refused
-from agpd.hotpath import _pure
+from agpd.hotpath import _pure, _pure_client
 from agpd.names import parse, parse_pattern
 from agpd.transport.identity import Profile, principal_of
 from agpd.wire import envelope, frames
@@ -60,6 +62,42 @@ def loop(data: bytes) -> None:
     assert logs[0] == logs[1]
 
 
+def sdk(data: bytes) -> None:
+    """What the SDK reads and makes: the compiled functions do what the pure ones do."""
+    if importlib.util.find_spec("agpd.hotpath._compiled") is None:
+        return
+    compiled = importlib.import_module("agpd.hotpath._compiled")
+    both = [_taken(module.deliveries, data) for module in (_pure_client, compiled)]
+    assert both[0] == both[1]
+    kind, fanout, destination, source, id_, content_type = struct.unpack(
+        ">BHIIQB", data[:20].ljust(20, b"\0")
+    )
+    made = []
+    for module in (_pure_client, compiled):
+        try:
+            made.append(module.data_frame(kind, fanout, destination, source, id_, data, content_type))
+        except OverflowError:
+            made.append(None)
+    assert made[0] == made[1]
+
+
+def _taken(deliveries: Callable[..., Any], data: bytes) -> object:
+    """Everything that `deliveries` calls and returns; the first byte is the position, the second the limit."""
+    calls: list[object] = []
+
+    class Flows(dict[bytes, bytes]):
+        def __missing__(self, head: bytes) -> bytes:
+            calls.append(head)
+            return head
+
+    def make(*message: object) -> object:
+        calls.append(message)
+        return None if len(calls) % 7 == 0 else message
+
+    position, limit = (data[0] % 32, 24 + data[1] * 8) if len(data) > 1 else (0, 24)
+    return deliveries(data, position, limit, Flows(), make, make), calls
+
+
 def packed(data: bytes) -> None:
     """The envelope, and every control body."""
     for decode in (envelope.unpack, *(_body(shape) for shape in frames.Body.__subclasses__())):
@@ -98,7 +136,7 @@ def certificate(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (native, loop, packed, names, toml, certificate)
+    each.__name__: each for each in (native, loop, sdk, packed, names, toml, certificate)
 }
 
 

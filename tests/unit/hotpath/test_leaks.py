@@ -83,3 +83,44 @@ def test_memory_stays_as_it_was(steady):
     finally:
         tracemalloc.stop()
     assert grown < 20_000, f"{grown} bytes more after {ROUNDS // 5} reads"
+
+
+def read_and_made(times):
+    """The functions of the SDK, with flows and messages that are kept nowhere."""
+    frames = [compiled.data_frame(0x80, 1, 5, 7, id_, bytes(size), 1) for id_, size in enumerate((0, 5, 300))]
+    odd = bytearray(frames[1])
+    odd[24] = 0x93  # no envelope of two
+    data = b"".join([*frames, bytes(odd), frames[0][:-1]])
+    kept = [data, *frames]
+    flows = {data[4:16]: object()}
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    for round_ in range(times):
+        runs, end = compiled.deliveries(data, 0, 4096, flows, lambda *m: m, lambda *m: m)
+        assert (len(runs), end) == (1, len(data) - len(frames[0]) + 1)
+        with pytest.raises(ZeroDivisionError):
+            compiled.deliveries(data, 0, 4096, flows, lambda *m: m, broken)
+        with pytest.raises(OverflowError):
+            compiled.data_frame(0x80, 1, 5, 7, round_, frames[0], 0x80)
+        compiled.data_frame(0x80, 1, 5, 7, round_, data, 1)
+    del runs
+    return [sys.getrefcount(each) for each in (*kept, *flows, *flows.values())]
+
+
+@needs_compiled
+def test_the_functions_of_the_sdk_keep_nothing():
+    assert read_and_made(10) == read_and_made(2000)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        read_and_made(200)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        read_and_made(5000)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000, f"{grown} bytes more"
