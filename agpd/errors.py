@@ -75,6 +75,7 @@ class Code(enum.IntEnum):
     HANDLER_FAILED = 601
     UNREADABLE = 602
     INBOX_FULL = 603
+    NOT_INSTALLED = 604
 
 
 class Entry(NamedTuple):
@@ -306,6 +307,11 @@ CATALOGUE: dict[Code, Entry] = {
         _R, False, True, "RESOURCE_EXHAUSTED", 429,
         "an inbox was full and messages were lost",
         "receive faster, raise the limit or choose the policy 'block'",
+    ),
+    Code.NOT_INSTALLED: Entry(
+        _S, False, False, "FAILED_PRECONDITION", 501,
+        "a part of agpd that this needs is not installed",
+        "install it: pip install 'agpd[registry]'",
     ),
 }
 # fmt: on

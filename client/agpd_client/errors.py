@@ -97,6 +97,36 @@ class InvalidName(AgpError, ValueError):
     default = Code.INVALID_NAME
 
 
+class NotFound(AgpError):
+    """The registry has no such thing, or none that you may see."""
+
+    default = Code.NOT_FOUND
+
+
+class AlreadyExists(AgpError):
+    """The registry has one of that name already."""
+
+    default = Code.ALREADY_EXISTS
+
+
+class InvalidRequest(AgpError, ValueError):
+    """What was asked of the registry does not have the shape that it must have; the text names the field."""
+
+    default = Code.INVALID_REQUEST
+
+
+class Unavailable(AgpError):
+    """The control plane cannot answer now; the same may succeed later."""
+
+    default = Code.UNAVAILABLE
+
+
+class NotInstalled(AgpError, ImportError):
+    """A part of agpd that is installed apart is missing; the text says how to install it."""
+
+    default = Code.NOT_INSTALLED
+
+
 class RemoteError(AgpError):
     """The handler at the other side raised. `type` is the name of its exception, `message` its text."""
 
@@ -112,6 +142,10 @@ _CLASSES: dict[Code, type[AgpError]] = {
     Code.INVALID_NAME: InvalidName,
     Code.NAME_TAKEN: NameTaken,
     Code.TAKEN_OVER: NameTaken,
+    Code.NOT_FOUND: NotFound,
+    Code.ALREADY_EXISTS: AlreadyExists,
+    Code.INVALID_REQUEST: InvalidRequest,
+    Code.UNAVAILABLE: Unavailable,
     Code.NO_ROUTE: NoRoute,
     Code.RECEIVER_FULL: ReceiverFull,
     Code.NOT_PERMITTED: NotPermitted,
@@ -120,6 +154,8 @@ _CLASSES: dict[Code, type[AgpError]] = {
     Code.TOO_MANY_HANDLES: LimitReached,
     Code.TOO_MANY_ROUTES: LimitReached,
     Code.TOO_MANY_WATCHES: LimitReached,
+    Code.QUOTA_EXCEEDED: LimitReached,
+    Code.TOO_MANY_REQUESTS: LimitReached,
     Code.FRAME_TOO_LARGE: MessageTooLarge,
     Code.UNAUTHENTICATED: Unauthorized,
     Code.CERTIFICATE_REVOKED: Unauthorized,

@@ -26,6 +26,12 @@ def test_every_code_keeps_its_number_and_its_remedy(code: Code) -> None:
         (Code.CERTIFICATE_REVOKED, errors.Unauthorized),
         (Code.CERTIFICATE_EXPIRED, errors.Unauthorized),
         (Code.UNKNOWN_HANDLE, AgpError),
+        (Code.NOT_FOUND, errors.NotFound),
+        (Code.ALREADY_EXISTS, errors.AlreadyExists),
+        (Code.INVALID_REQUEST, errors.InvalidRequest),
+        (Code.UNAVAILABLE, errors.Unavailable),
+        (Code.QUOTA_EXCEEDED, errors.LimitReached),
+        (Code.TOO_MANY_REQUESTS, errors.LimitReached),
     ],
 )
 def test_refusals_have_classes(code: Code, kind: type[AgpError]) -> None:
@@ -57,6 +63,8 @@ def test_what_would_happen_again_is_permanent(error: AgpError, permanent: bool) 
 def test_common_base_classes_are_kept() -> None:
     assert issubclass(errors.Timeout, TimeoutError)
     assert issubclass(errors.InvalidName, ValueError)
+    assert issubclass(errors.InvalidRequest, ValueError)
+    assert issubclass(errors.NotInstalled, ImportError)
     remote = errors.RemoteError("KeyError", "'x'")
     assert (str(remote), remote.type, remote.message, remote.code) == (
         "KeyError: 'x'", "KeyError", "'x'", Code.HANDLER_FAILED,

@@ -76,6 +76,6 @@ def test_the_example_is_a_file_that_changes_nothing(reference: ModuleType, tmp_p
 def test_the_protocol_names_only_codes_that_travel(reference: ModuleType) -> None:
     protocol, catalogue = reference.native(), reference.errors()
     assert f"| {Code.CONNECTION_LOST.value} | CONNECTION_LOST |" in protocol
-    for code in (Code.NO_ANSWER, Code.HANDLER_FAILED, Code.UNREADABLE, Code.INBOX_FULL):
+    for code in (Code.NO_ANSWER, Code.HANDLER_FAILED, Code.UNREADABLE, Code.INBOX_FULL, Code.NOT_INSTALLED):
         assert code.name not in protocol
         assert f"| {code.value} | `{code.name}` |" in catalogue
