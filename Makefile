@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale memory fuzz fuzz-long asan wheels coverage clean
+.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale memory fuzz fuzz-long asan proto wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -82,6 +82,9 @@ ASAN_EXECUTIONS ?= 200000
 
 asan: setup ## build the hot path with AddressSanitizer and UBSan; run its tests and ASAN_EXECUTIONS (200000) through it
 	$(BIN)/python scripts/asan.py --executions $(ASAN_EXECUTIONS)
+
+proto: ## generate agpd/_proto from proto/ with grpcio-tools 1.70.0, in a virtual environment of its own
+	PYTHON="$(PYTHON)" sh scripts/proto.sh
 
 wheels: setup ## build wheels into dist/ with each of Python 3.11, 3.12 and 3.13 that is here
 	$(BIN)/python scripts/wheels.py
