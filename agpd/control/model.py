@@ -28,8 +28,15 @@ metadata = MetaData(
 
 # SQLite counts up by itself only in a column of exactly this type.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
-SEGMENT = String(63)
-NAME = String(255)
+
+
+def _bytewise(length: int) -> String:
+    """Texts that are ordered by their bytes on every database, whatever its locale, as Python orders ASCII."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+SEGMENT = _bytewise(63)
+NAME = _bytewise(255)
 
 tenant = Table(
     "tenant",
@@ -67,7 +74,9 @@ agent_type = Table(
 agent = Table(
     "agent",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column(
+        "id", _Serial, primary_key=True, autoincrement=False
+    ),  # of time and chance: counts nobody's agents
     Column("organization", SEGMENT, nullable=False),
     Column("namespace", SEGMENT, nullable=False),
     Column("type", SEGMENT, nullable=False),
@@ -77,7 +86,7 @@ agent = Table(
     Column("capabilities", JSON, nullable=False),
     Column("card", JSON),
     Column("public_keys", JSON, nullable=False),
-    Column("words", Text, nullable=False),  # what full text is searched in
+    Column("words", Text, nullable=False),  # what full text is searched in, blinded: see control/words.py
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
     UniqueConstraint("organization", "namespace", "type", "identity"),
@@ -85,18 +94,25 @@ agent = Table(
         ["organization", "namespace", "type"],
         ["agent_type.organization", "agent_type.namespace", "agent_type.name"],
     ),
+    Index("ix_agent_found", "organization", "namespace", "type", "id"),
 )
 
-# Labels and capabilities once more, to find agents by them. A capability has an empty value.
+# Labels and capabilities once more, with those of the agent's type, and whether an instance runs: agents are found by
+# them. The names are here too, so that what others have registered costs nobody's search anything.
 agent_tag = Table(
     "agent_tag",
     metadata,
     Column("agent", BigInteger, primary_key=True),
-    Column("kind", String(1), primary_key=True),  # l: label, c: capability
+    Column("kind", String(1), primary_key=True),  # l: label, c: capability, r: an instance runs
     Column("key", String(63), primary_key=True),
     Column("value", String(255), nullable=False),
+    Column("inherited", Boolean, nullable=False),  # from the type
+    Column("organization", SEGMENT, nullable=False),
+    Column("namespace", SEGMENT, nullable=False),
+    Column("type", SEGMENT, nullable=False),
     ForeignKeyConstraint(["agent"], ["agent.id"], ondelete="CASCADE"),
-    Index("ix_agent_tag_found", "kind", "key", "value", "agent"),
+    Index("ix_agent_tag_found", "kind", "key", "value", "organization", "namespace", "type", "agent"),
+    sqlite_with_rowid=False,
 )
 
 instance = Table(
