@@ -167,11 +167,13 @@ refresh_token = Table(
     ForeignKeyConstraint(["client"], ["client.id"], ondelete="CASCADE"),
 )
 
-# Tokens that were issued before `before` for (kind, value) are worth nothing; forgotten once those have all ended.
+# Tokens that were not issued after `before` for (kind, value) are worth nothing; forgotten once those have all ended.
 revocation = Table(
     "revocation",
     metadata,
-    Column("kind", String(16), primary_key=True),  # token, client, credential, family
+    Column(
+        "kind", String(16), primary_key=True
+    ),  # token, client, credential, family; assertion: one that was used
     Column("value", String(255), primary_key=True),
     Column("before", Float, nullable=False),
     Column("until", Float, nullable=False, index=True),
@@ -212,7 +214,8 @@ issuer = Table(
     Column("subject", String(255), nullable=False),
     Column("scopes", String(255), nullable=False),
     Column("default_scopes", JSON, nullable=False),
-    UniqueConstraint("tenant", "issuer"),
+    Column("internal", Boolean, nullable=False),
+    UniqueConstraint("issuer", "audience"),  # a token belongs to one tenant
     ForeignKeyConstraint(["tenant"], ["tenant.name"]),
 )
 
@@ -224,10 +227,10 @@ signing_key = Table(
     Column("algorithm", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("public", JSON, nullable=False),  # JWK
-    Column("private", LargeBinary, nullable=False),  # sealed with the key of `control.key_file`
+    Column("private", LargeBinary, nullable=False),  # sealed with control.key
     Column("created", Float, nullable=False),
     Column("until", Float, nullable=False),
-    ForeignKeyConstraint(["tenant"], ["tenant.name"]),
+    ForeignKeyConstraint(["tenant"], ["tenant.name"], ondelete="CASCADE"),  # they are made by themselves
 )
 
 audit = Table(

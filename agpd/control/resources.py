@@ -109,7 +109,7 @@ class Client(Resource, kw_only=True, forbid_unknown_fields=True):
     """Credentials for tokens. `id` is unique in the whole gateway.
 
     `agent` is the pattern of names that its tokens may speak as; it lies in the tenant. `admin`: may hold `agp:admin`.
-    `scopes` are what it may ask for; empty: everything of its own tenant but `agp:admin`. It authenticates with a
+    `scopes` are what it may ask for; empty: all that the grants allow, but not `agp:admin`. It authenticates with a
     secret, with a key in `jwks` (private_key_jwt), or with a certificate of which `certificates` has the thumbprint
     (`x5t#S256`). `may_exchange`: may exchange tokens of others of the tenant for its own (RFC 8693).
     """
@@ -156,7 +156,8 @@ class Issuer(Resource, kw_only=True, forbid_unknown_fields=True):
     """An identity provider outside, whose tokens `tenant` accepts.
 
     `subject` is a template of the agent's pattern, such as `acme/prod/{azp}`, filled from the token's claims. `scopes`
-    is the claim that holds the scopes; empty: the token gets `default_scopes`.
+    is the claim that holds the scopes; empty: the token gets `default_scopes`. `internal`: the keys may be fetched from
+    private addresses; only operators may say so. Tokens of other issuers never carry `agp:admin`.
     """
 
     id: ShortText = ""
@@ -168,6 +169,7 @@ class Issuer(Resource, kw_only=True, forbid_unknown_fields=True):
     subject: ShortText
     scopes: ShortText = ""
     default_scopes: Patterns = []
+    internal: bool = False
 
 
 class SigningKey(Resource, kw_only=True, forbid_unknown_fields=True):
