@@ -20,8 +20,9 @@ class Grant(NamedTuple):
 class Admission:
     """The grants and the limits of one gateway."""
 
-    def __init__(self, grants: Iterable[Grant], limits: Limits) -> None:
+    def __init__(self, grants: Iterable[Grant], limits: Limits, *, require_token: bool = False) -> None:
         self.limits = limits
+        self.require_token = require_token
         self._grants: dict[str, list[Grant]] = {}
         for grant in grants:
             self._grants.setdefault(grant.verb, []).append(grant)
@@ -34,11 +35,18 @@ class Admission:
         )
 
     def check_register(self, link: Link, name: Name) -> None:
-        """Raises `Refused` unless the certificate covers the name and the limit is not reached."""
-        if not link.principal.may_speak_as(name):
+        """Raises `Refused` unless certificate and token cover the name and the limit is not reached."""
+        principal = link.principal
+        if self.require_token and principal.access is None:
             raise Refused(
-                Code.NOT_PERMITTED, f"{name} is outside {link.principal.pattern}, which the certificate names"
+                Code.NOT_PERMITTED,
+                "this gateway asks for an access token beside the certificate: pass connect(credentials=...)",
             )
+        if not principal.may_speak_as(name):
+            what = "certificate names" if principal.access is None else "certificate and token allow"
+            raise Refused(Code.NOT_PERMITTED, f"{name} is outside {principal.speaks_as}, which the {what}")
+        if not principal.permits("register", name):
+            raise Refused(Code.NOT_PERMITTED, f"the scopes of the token do not allow to register {name}")
         if len(link.sources) >= self.limits.agents_per_connection:
             raise Refused(Code.TOO_MANY_AGENTS, f"{self.limits.agents_per_connection} agents")
 

@@ -10,6 +10,7 @@ from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission
 from agpd.gateway.link import Entry, Flow, Link
 from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
+from agpd.gateway.tokens import NO_TOKENS, Tokens
 from agpd.gateway.verbs import VERBS
 from agpd.hotpath import Turn, fan_out
 from agpd.message import Message
@@ -45,6 +46,7 @@ class Hub:
         outbox_limits: OutboxLimits,
         identity: str,
         on_end: OnEnd,
+        tokens: Tokens = NO_TOKENS,
     ) -> None:
         self.router = router
         self.choose = router.choose
@@ -54,6 +56,7 @@ class Hub:
         self.outbox_limits = outbox_limits
         self.identity = identity
         self.on_end = on_end
+        self.tokens = tokens
         self.links: dict[Link, None] = {}
         self.lingering: dict[Link, None] = {}  # ended, the carrier still has bytes to deliver
         self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to

@@ -31,21 +31,39 @@ def hello(hub: Hub, frame: Frame, link: Link) -> None:
     said = frames.decode(frame.body, frames.Hello)
     limits = hub.admission.limits
     version = agree_version(said)
+    if said.token:
+        _show_token(hub, link, said.token)
     link.epoch = said.epoch
     link.reassembly.limit = limits.frame_limit_bytes
     welcome = frames.Welcome(
         version,
         hub.identity,
-        str(link.principal.pattern),
+        str(link.principal.speaks_as),
         limits.frame_limit_bytes,
         limits.ping_interval_ms,
         limits.subscriptions_per_connection,
         limits.handles_per_connection,
+        hub.tokens.seconds_left(link.principal),
     )
     link.send(frames.encode(Kind.WELCOME, welcome))
     if hub.draining:
         link.session.drain()
         link.send(frames.encode(Kind.DRAIN, frames.Refusal(Code.SHUTTING_DOWN)))
+
+
+def _show_token(hub: Hub, link: Link, token: str) -> None:
+    """Whoever greets with a token wants it to hold: there is no session without it."""
+    try:
+        link.principal = hub.tokens.authenticate(token, link.principal)
+    except Refused as refusal:
+        raise Fatal(refusal.code, refusal.detail) from None
+
+
+def authenticate(hub: Hub, frame: Frame, link: Link) -> None:
+    """AUTHENTICATE: from now on another token holds on this connection."""
+    token = frames.decode(frame.body, frames.Token).token
+    link.principal = hub.tokens.authenticate(token, link.principal)
+    _ok(link, frame, body=frames.Seconds(hub.tokens.seconds_left(link.principal)))
 
 
 def register(hub: Hub, frame: Frame, link: Link) -> None:
@@ -261,6 +279,7 @@ VERBS: dict[Kind, Verb] = {
     Kind.REMOVE_ROUTE: remove_route,
     Kind.WATCH: watch,
     Kind.UNWATCH: unwatch,
+    Kind.AUTHENTICATE: authenticate,
     Kind.PING: ping,
     Kind.PONG: pong,
     Kind.CLOSE: close,

@@ -3,6 +3,7 @@
 The certificate profile: one SAN URI `agp://` + pattern, extended key usage clientAuth, not an authority's.
 """
 
+import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,7 +63,20 @@ def principal_of(der: bytes, profile: Profile) -> Principal:
     except _DAMAGED as error:
         raise _refusal(f"the certificate does not parse: {error}") from error
     end = certificate.not_valid_after_utc.timestamp()
-    return Principal(pattern, hashlib.sha256(spki).digest(), certificate.serial_number, end, uri, issuer)
+    return Principal(
+        pattern,
+        hashlib.sha256(spki).digest(),
+        certificate.serial_number,
+        end,
+        uri,
+        issuer,
+        thumbprint_of(der),
+    )
+
+
+def thumbprint_of(der: bytes) -> str:
+    """`x5t#S256` of a certificate (RFC 8705): what tokens are bound to."""
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
 def _refusal(detail: str) -> Fatal:

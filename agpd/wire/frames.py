@@ -43,6 +43,7 @@ class Kind(enum.IntEnum):
     REMOVE_ROUTE = 0x09
     WATCH = 0x0A
     UNWATCH = 0x0B
+    AUTHENTICATE = 0x0C
 
     WELCOME = 0x21
     OK = 0x22
@@ -70,6 +71,8 @@ KNOWN_KINDS = frozenset(int(kind) for kind in Kind)
 
 Text = Annotated[str, Meta(max_length=255)]
 Detail = Annotated[str, Meta(max_length=1024)]
+TOKEN_LIMIT = 3072  # with the rest of the hello it fits the first frame
+TokenText = Annotated[str, Meta(max_length=TOKEN_LIMIT)]
 U16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
 U32 = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
 # msgspec takes no constraint above a signed 64-bit integer.
@@ -86,6 +89,10 @@ class Hello(Body):
     versions: Annotated[list[U16], Meta(min_length=1, max_length=16)]
     client: Text  # name and version of the SDK, for logs
     epoch: I63  # grows with every connection of one client; decides a takeover
+    token: TokenText = ""  # access token, if there is one
+
+    def __repr__(self) -> str:
+        return f"Hello({self.versions}, {self.client!r}, {self.epoch}, {_hidden(self.token)})"
 
 
 class Welcome(Body):
@@ -98,6 +105,22 @@ class Welcome(Body):
     ping_interval_ms: U32
     subscriptions_limit: U32
     handles_limit: U32
+    token_expires_s: U32 = 0  # seconds that the token has left; 0 without one
+
+
+class Token(Body):
+    """AUTHENTICATE: the access token that holds from now on."""
+
+    token: TokenText
+
+    def __repr__(self) -> str:
+        return f"Token({_hidden(self.token)})"
+
+
+class Seconds(Body):
+    """OK to an AUTHENTICATE: how long the token holds."""
+
+    seconds: U32
 
 
 class Named(Body):
@@ -146,6 +169,10 @@ class Count(Body):
     count: U32
 
 
+def _hidden(token: str) -> str:
+    return f"<token of {len(token)} characters>" if token else "''"
+
+
 class Frame(NamedTuple):
     """One frame. `body` is the undecoded rest."""
 
@@ -161,7 +188,7 @@ class Frame(NamedTuple):
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type[Body], msgspec.msgpack.Decoder[Body]] = {
     each: msgspec.msgpack.Decoder(each)
-    for each in (Hello, Welcome, Named, Route, Present, Refusal, Presence, Handles, Count)
+    for each in (Hello, Welcome, Token, Seconds, Named, Route, Present, Refusal, Presence, Handles, Count)
 }
 AnyBody = TypeVar("AnyBody", bound=Body)
 

@@ -36,6 +36,7 @@ _FROM_AGENT = (
     Kind.REMOVE_ROUTE,
     Kind.WATCH,
     Kind.UNWATCH,
+    Kind.AUTHENTICATE,
 )
 _FROM_GATEWAY = (
     Kind.OK,

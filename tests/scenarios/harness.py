@@ -12,6 +12,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agpd.config import Limits
@@ -21,8 +22,9 @@ from agpd.gateway.hub import Hub
 from agpd.gateway.link import Link
 from agpd.gateway.outbox import Clock, OutboxLimits
 from agpd.gateway.principal import Principal
+from agpd.gateway.tokens import NO_TOKENS, Tokens
 from agpd.hotpath import Turn
-from agpd.names import parse_pattern
+from agpd.names import Name, Pattern, parse_pattern
 from agpd.routing.router import Router
 from agpd.transport.native import NativeProtocol
 from agpd.transport.workers.channel import HubTrunk
@@ -185,6 +187,66 @@ class Carriage:
         self.outer.connection_made(Cable(world, self.inner))  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, eq=False)
+class Granted:
+    """An access token as the gateway's core sees it. `rights` are pairs of a verb and a pattern."""
+
+    pattern: Pattern
+    rights: frozenset[tuple[str, Pattern]]
+    issued: float
+    expires: float
+    thumbprint: str
+
+    @property
+    def organization(self) -> str:
+        return self.pattern.prefix[0]
+
+    @property
+    def scopes(self) -> Granted:
+        return self
+
+    def permits(self, verb: str, name: Name) -> bool:
+        return any(each == verb and pattern.matches(name) for each, pattern in self.rights)
+
+
+@dataclass
+class TokenDesk:
+    """Issues tokens that are keys of a table, and verifies them. `time` is Unix time, which a test sets."""
+
+    time: float = 5000.0
+    issued: dict[str, Granted] = field(default_factory=dict)
+    revoked: set[Granted] = field(default_factory=set)
+
+    def issue(
+        self, pattern: str = "acme/*", scope: str = "", life_s: float = 600.0, thumbprint: str = ""
+    ) -> str:
+        """A token. `scope` are words `verb:pattern`; empty: everything in the pattern."""
+        words = scope.split() or [f"{verb}:{pattern}" for verb in EVERY_VERB]
+        rights = [(verb, parse_pattern(to)) for verb, _, to in (word.partition(":") for word in words)]
+        granted = Granted(
+            parse_pattern(pattern), frozenset(rights), self.time, self.time + life_s, thumbprint
+        )
+        text = f"token-{len(self.issued)}"
+        self.issued[text] = granted
+        return text
+
+    def revoke(self, text: str) -> None:
+        self.revoked.add(self.issued[text])
+
+    def verify(self, text: str, thumbprint: str) -> Granted:
+        granted = self.issued.get(text)
+        if granted is None or granted in self.revoked or granted.thumbprint not in ("", thumbprint):
+            raise Refused(Code.INVALID_TOKEN)
+        return granted
+
+    def tokens(self) -> Tokens:
+        """What the hub asks."""
+        return Tokens(self.verify, self.revoked.__contains__, lambda: self.time)
+
+
+EVERY_VERB = ("publish", "request", "subscribe", "register", "watch", "observe", "route")
+
+
 class World:
     """A gateway's hub with everything around it made of tables. `limits` are fields of `config.Limits`."""
 
@@ -194,6 +256,8 @@ class World:
         grants: Iterable[tuple[str, str, str]] = (),
         outbox: OutboxLimits = OUTBOX,
         seed: int = 1,
+        tokens: Tokens = NO_TOKENS,
+        require_token: bool = False,
         **limits: int,
     ) -> None:
         self.clock = HandClock()
@@ -203,6 +267,7 @@ class World:
         admission = Admission(
             [Grant(parse_pattern(who), verb, parse_pattern(what)) for who, verb, what in grants],
             Limits(**limits),
+            require_token=require_token,
         )
         self.hub = Hub(
             Router(lambda: next(numbers), random.Random(seed).randrange, admission.may_cross),
@@ -212,6 +277,7 @@ class World:
             outbox,
             identity="test",
             on_end=lambda link, code, detail: self.ends.append((link, code, detail)),
+            tokens=tokens,
         )
         self.peers: list[Peer] = []
         self.carriages = [Carriage(self) for _ in range(workers)] if workers > 1 else []
@@ -224,12 +290,21 @@ class World:
         while self.calls:
             self.calls.popleft()()
 
-    def peer(self, pattern: str = "*", *, key: bytes = b"", epoch: int = 1, greet: bool = True) -> Peer:
-        """A new connection whose certificate has this pattern and key."""
-        peer = Peer(self, Principal(parse_pattern(pattern), key, 1, 1e12, pattern))
+    def peer(
+        self,
+        pattern: str = "*",
+        *,
+        key: bytes = b"",
+        epoch: int = 1,
+        greet: bool = True,
+        token: str = "",
+        thumbprint: str = "",
+    ) -> Peer:
+        """A new connection whose certificate has this pattern, key and thumbprint, and which shows this token."""
+        peer = Peer(self, Principal(parse_pattern(pattern), key, 1, 1e12, pattern, thumbprint=thumbprint))
         self.peers.append(peer)
         if greet:
-            peer.send(Kind.HELLO, frames.Hello([frames.VERSION], "test", epoch))
+            peer.send(Kind.HELLO, frames.Hello([frames.VERSION], "test", epoch, token))
             peer.expect(Kind.WELCOME)
         return peer
 

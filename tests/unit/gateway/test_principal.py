@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from agpd.gateway.principal import PLAINTEXT, Principal
+from agpd.gateway.principal import PLAINTEXT, Principal, narrower
 from agpd.names import parse, parse_pattern
 
 
@@ -23,3 +23,23 @@ def test_plaintext_speaks_as_anybody_and_has_no_key():
     assert PLAINTEXT.may_speak_as(parse("acme/dev/writer/1"))
     assert PLAINTEXT.key_fingerprint == b""
     assert PLAINTEXT.not_after > 1e18
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("*", "acme/dev/*", "acme/dev/*"),
+        ("acme/dev/*", "acme/*", "acme/dev/*"),
+        ("acme/*", "acme/*", "acme/*"),
+        ("acme/*", "globex/*", None),
+        ("acme/dev/writer", "acme/dev/writers", None),
+    ],
+)
+def test_the_narrower_of_two_patterns(one, other, both):
+    found = narrower(parse_pattern(one), parse_pattern(other))
+    assert found == (None if both is None else parse_pattern(both))
+
+
+def test_whose_quotas_it_uses():
+    assert PLAINTEXT.organization == ""
+    assert Principal(parse_pattern("acme/dev/*"), b"", 1, 2.0, "x").organization == "acme"

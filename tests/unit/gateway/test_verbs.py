@@ -45,7 +45,7 @@ def test_hello_without_a_common_version():
     peer.expect_closed(Code.UNSUPPORTED_VERSION)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in VERBS if kind in range(1, 12) and kind is not Kind.HELLO])
+@pytest.mark.parametrize("kind", [kind for kind in VERBS if kind in range(1, 13) and kind is not Kind.HELLO])
 def test_a_body_that_does_not_decode_ends_the_connection(agent, kind):
     if kind in (Kind.UNREGISTER, Kind.SHUT):  # these have none
         return

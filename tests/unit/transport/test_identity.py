@@ -1,5 +1,6 @@
 """Whom a client certificate stands for: the profile, shape by shape."""
 
+import base64
 import hashlib
 
 import pytest
@@ -155,3 +156,10 @@ def test_any_bytes_are_accepted_or_refused_with_the_documented_error(place, valu
     damaged[place] = value
     for der in (bytes(damaged), GOOD[:length], bytes([value]) * length):
         assert verdict(der) in (Principal, Code.UNAUTHENTICATED)
+
+
+def test_the_thumbprint_is_that_of_rfc_8705():
+    thumbprint = principal_of(GOOD, PROFILE).thumbprint
+    assert base64.urlsafe_b64decode(thumbprint + "=") == hashlib.sha256(GOOD).digest()
+    assert len(thumbprint) == 43
+    assert thumbprint != principal_of(leaf(CA, WRITER), PROFILE).thumbprint  # another certificate

@@ -69,6 +69,9 @@ def test_control_frames_carry_zeros_where_nothing_was_said():
     "body",
     [
         frames.Hello([1, 2], "sdk", 5),
+        frames.Hello([1, 2], "sdk", 5, "t" * frames.TOKEN_LIMIT),
+        frames.Token("t"),
+        frames.Seconds(600),
         frames.Welcome(1, "agpd-1", "acme/*", 4096, 1000, 5, 6),
         frames.Named("acme/dev/writer"),
         frames.Route("acme/*", "acme/dev/writer/1"),
@@ -88,7 +91,7 @@ def test_bodies_go_there_and_back_and_may_grow(body):
 
 
 def test_every_shape_is_tried_above():
-    assert len(SHAPES) == 9
+    assert len(SHAPES) == 11
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -131,3 +134,28 @@ def test_kinds_lie_in_their_ranges():
     assert data == {Kind.PUBLISH, Kind.REQUEST, Kind.REPLY}
     assert max(data) == frames.LAST_DATA_KIND
     assert set(Kind) == frames.KNOWN_KINDS
+
+
+def test_bodies_of_before_tokens_decode():
+    old = msgspec.msgpack.encode([[1], "sdk", 5])
+    assert frames.decode(old, frames.Hello).token == ""
+    welcome = msgspec.msgpack.encode([1, "agpd-1", "acme/*", 4096, 1000, 5, 6])
+    assert frames.decode(welcome, frames.Welcome).token_expires_s == 0
+
+
+def test_a_token_that_is_too_long_does_not_decode():
+    with pytest.raises(Fatal) as caught:
+        frames.decode(msgspec.msgpack.encode(["t" * (frames.TOKEN_LIMIT + 1)]), frames.Token)
+    assert caught.value.code is Code.MALFORMED_FRAME
+    assert "ttt" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [frames.Hello([1], "sdk", 5, "s3cret"), frames.Token("s3cret")])
+def test_tokens_do_not_print(body):
+    assert "s3cret" not in repr(body)
+    assert "s3cret" not in f"{body} {[body]}"
+
+
+def test_the_longest_token_fits_the_first_frame():
+    hello = frames.Hello([1], "c" * 255, 2**62, "t" * frames.TOKEN_LIMIT)
+    assert len(frames.encode(Kind.HELLO, hello)) <= 4096

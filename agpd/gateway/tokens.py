@@ -1,0 +1,74 @@
+"""Access tokens on live connections: what one adds to a certificate, and when the connection must end with it.
+
+Nothing here parses a token: `verify` and `is_revoked` come from the control plane, and are plain functions in memory.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from agpd.errors import Code, Refused
+from agpd.gateway.principal import Access, Principal, narrower
+
+GRACE_S = 2.0  # for a renewal that is under way when the token ends
+
+Verify = Callable[[str, str], Access]
+
+
+class IsRevoked(Protocol):
+    """Does the token, or what it was issued for, hold no longer?"""
+
+    def __call__(self, access: Access, /) -> bool: ...
+
+
+class Tokens:
+    """How tokens are judged at this gateway.
+
+    `verify(text, thumbprint)` judges a token shown with the certificate of this `x5t#S256`, or raises
+    `Refused(INVALID_TOKEN)`. `clock` returns Unix seconds.
+    """
+
+    def __init__(self, verify: Verify, is_revoked: IsRevoked, clock: Callable[[], float]) -> None:
+        self._verify = verify
+        self._is_revoked = is_revoked
+        self._clock = clock
+
+    def authenticate(self, text: str, principal: Principal) -> Principal:
+        """The peer with this token instead of the one it had. Raises `Refused(INVALID_TOKEN)`."""
+        access = self._verify(text, principal.thumbprint)
+        if access.expires <= self._clock():
+            raise Refused(Code.INVALID_TOKEN, "it has ended")
+        if narrower(principal.pattern, access.pattern) is None:
+            raise Refused(
+                Code.INVALID_TOKEN, f"it speaks as {access.pattern}, the certificate as {principal.pattern}"
+            )
+        if principal.access is not None and access.issued < principal.access.issued:
+            raise Refused(Code.INVALID_TOKEN, "it is older than the one that this connection has")
+        return dataclasses.replace(principal, access=access)
+
+    def seconds_left(self, principal: Principal) -> int:
+        """How long the peer's token holds, rounded up; 0 without one."""
+        if principal.access is None:
+            return 0
+        return max(0, math.ceil(principal.access.expires - self._clock()))
+
+    def verdict(self, principal: Principal) -> Code | None:
+        """Why a connection of this peer must end, if it must."""
+        access = principal.access
+        if access is None:
+            return None
+        if self._is_revoked(access):
+            return Code.TOKEN_REVOKED
+        return Code.TOKEN_EXPIRED if self._clock() > access.expires + GRACE_S else None
+
+
+def _verify_nothing(text: str, thumbprint: str) -> Access:
+    raise Refused(
+        Code.INVALID_TOKEN,
+        "this gateway has no control plane: connect without a token, or set control.enabled = true",
+    )
+
+
+NO_TOKENS = Tokens(_verify_nothing, lambda access: False, lambda: 0.0)
+"""A gateway without control plane: none is accepted."""

@@ -1,0 +1,161 @@
+"""agpd/gateway/tokens.py: tokens on the wire, and what attackers try with them. Time is in the test's hands."""
+
+import pytest
+from scenarios.harness import TokenDesk, World
+
+from agpd.errors import Code, Refused
+from agpd.gateway.principal import PLAINTEXT
+from agpd.gateway.tokens import GRACE_S, NO_TOKENS
+from agpd.wire import frames
+from agpd.wire.frames import Kind
+
+WRITER = "acme/dev/writer"
+
+
+@pytest.fixture
+def desk() -> TokenDesk:
+    return TokenDesk()
+
+
+@pytest.fixture
+def world(desk) -> World:
+    return World(tokens=desk.tokens())
+
+
+def greet(world: World, token: str, **peer: str):
+    """A connection that has said hello with the token, whatever the answer was."""
+    there = world.peer(greet=False, **peer)
+    there.send(Kind.HELLO, frames.Hello([1], "test", 1, token))
+    return there
+
+
+def authenticate(peer, token: str) -> int:
+    return frames.decode(peer.ask(Kind.AUTHENTICATE, frames.Token(token)).body, frames.Seconds).seconds
+
+
+def test_hello_with_a_token(world, desk):
+    peer = greet(world, desk.issue(f"{WRITER}/*", life_s=599.5), pattern="acme/*")
+    said = frames.decode(peer.expect(Kind.WELCOME).body, frames.Welcome)
+    assert (said.may_speak_as, said.token_expires_s) == (WRITER, 600)
+
+
+def test_a_certificate_may_be_narrower_than_the_token(world, desk):
+    peer = greet(world, desk.issue("acme/*"), pattern="acme/dev/*")
+    assert frames.decode(peer.expect(Kind.WELCOME).body, frames.Welcome).may_speak_as == "acme/dev/*"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "thumbprint", "good"),
+    [
+        ("acme/*", "mine", True),  # the positive control
+        ("*", "mine", True),
+        ("acme/*", "another's", False),  # stolen: bound to another certificate
+        ("acme/*", "", False),
+        ("globex/*", "mine", False),  # of another tenant
+        ("acme/prod/*", "mine", False),  # of another namespace
+    ],
+)
+def test_whose_token_it_is(world, desk, pattern, thumbprint, good):
+    token = desk.issue("acme/dev/*", thumbprint="mine")
+    peer = greet(world, token, pattern=pattern, thumbprint=thumbprint)
+    if good:
+        peer.expect(Kind.WELCOME)
+    else:
+        assert token not in peer.expect_closed(Code.INVALID_TOKEN)
+
+
+def test_tokens_that_hold_no_longer(world, desk):
+    expired, revoked, good = desk.issue(life_s=10), desk.issue(), desk.issue()
+    desk.time += 10
+    desk.revoke(revoked)
+    for token in (expired, revoked, "made up"):
+        greet(world, token).expect_closed(Code.INVALID_TOKEN)
+    greet(world, good).expect(Kind.WELCOME)
+
+
+def test_without_control_plane_no_token_is_accepted():
+    with pytest.raises(Refused) as caught:
+        NO_TOKENS.authenticate("x", PLAINTEXT)
+    assert caught.value.code is Code.INVALID_TOKEN
+    assert "no control plane" in caught.value.detail
+    assert (NO_TOKENS.seconds_left(PLAINTEXT), NO_TOKENS.verdict(PLAINTEXT)) == (0, None)
+
+
+def test_another_token_on_the_same_connection(world, desk):
+    peer = world.peer(token=desk.issue("acme/dev/*", life_s=60))
+    peer.register(f"{WRITER}/1")
+    desk.time += 48
+    assert authenticate(peer, desk.issue("acme/dev/*", life_s=60)) == 60
+    peer.silent()
+
+
+def test_a_connection_without_token_may_show_one_later(world, desk):
+    peer = world.peer("acme/*")
+    assert authenticate(peer, desk.issue("acme/dev/*")) == 600
+    with pytest.raises(Refused) as caught:
+        peer.register("acme/prod/writer/1")
+    assert caught.value.code is Code.NOT_PERMITTED
+
+
+def test_a_refused_token_leaves_the_one_before_in_force(world, desk):
+    peer = world.peer("*", token=desk.issue("acme/*", life_s=60), thumbprint="mine")
+    before = peer.link.principal
+    for token in (desk.issue("acme/*", thumbprint="another's"), "made up"):
+        with pytest.raises(Refused) as caught:
+            authenticate(peer, token)
+        assert caught.value.code is Code.INVALID_TOKEN
+    assert peer.link.principal is before
+    peer.register(f"{WRITER}/1")
+
+
+def test_a_token_of_before_cannot_come_back(world, desk):
+    wide = desk.issue("acme/*")
+    peer = world.peer("*", token=wide)
+    assert authenticate(peer, wide) == 600  # again is no error
+    desk.time += 1
+    authenticate(peer, desk.issue("acme/dev/*"))
+    with pytest.raises(Refused) as caught:
+        authenticate(peer, wide)
+    assert "older" in caught.value.detail
+    assert str(peer.link.principal.speaks_as) == "acme/dev/*"
+
+
+def test_a_later_token_is_measured_by_the_certificate_not_by_the_token_before(world, desk):
+    peer = world.peer("acme/*", token=desk.issue("acme/dev/*"))
+    authenticate(peer, desk.issue("acme/prod/*"))
+    peer.register("acme/prod/writer/1")
+
+
+@pytest.mark.parametrize(("after", "code"), [(0, None), (600 + GRACE_S, None), (602.1, Code.TOKEN_EXPIRED)])
+def test_when_a_connection_ends_with_its_token(world, desk, after, code):
+    peer = world.peer(token=desk.issue())
+    desk.time += after
+    assert world.hub.tokens.verdict(peer.link.principal) is code
+
+
+def test_a_connection_ends_when_its_token_is_revoked(world, desk):
+    token = desk.issue()
+    peer, other = world.peer(token=token), world.peer()
+    desk.revoke(token)
+    assert world.hub.tokens.verdict(peer.link.principal) is Code.TOKEN_REVOKED
+    assert world.hub.tokens.verdict(other.link.principal) is None
+
+
+def test_registering_takes_a_token_where_it_is_required(desk):
+    world = World(tokens=desk.tokens(), require_token=True)
+    bare, shown = world.peer("acme/*"), world.peer("acme/*", token=desk.issue())
+    with pytest.raises(Refused) as caught:
+        bare.register(f"{WRITER}/1")
+    assert caught.value.code is Code.NOT_PERMITTED
+    assert "credentials" in caught.value.detail
+    shown.register(f"{WRITER}/1")
+    authenticate(bare, desk.issue())
+    bare.register(f"{WRITER}/2")
+
+
+def test_the_scope_to_register(world, desk):
+    peer = world.peer(token=desk.issue(scope=f"register:{WRITER} publish:acme/*"))
+    peer.register(f"{WRITER}/1")
+    with pytest.raises(Refused) as caught:
+        peer.register("acme/dev/clerk/1")
+    assert caught.value.code is Code.NOT_PERMITTED
