@@ -28,7 +28,9 @@ from agpd_client.errors import (
 from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
 from agpd_client.gateway import Gateway, connect, run
 from agpd_client.message import Context, Message
+from agpd_client.onboarding import Registration
 from agpd_client.presence import Presence, Watch
+from agpd_client.registered import RegisteredAgent, RegisteredInstance, RegistryEvent
 from agpd_client.sending import ALL, ANY
 from agpd_client.subscription import Subscription
 
@@ -62,6 +64,10 @@ __all__ = [
     "Presence",
     "ReceiverFull",
     "Refused",
+    "RegisteredAgent",
+    "RegisteredInstance",
+    "Registration",
+    "RegistryEvent",
     "RemoteError",
     "State",
     "Statistics",

@@ -1,7 +1,7 @@
 """An agent: a name on the gateway, with an inbox."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident as _thread
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,6 +12,7 @@ from agpd_client.errors import AgpError, Closed, InvalidName, NotPermitted, chec
 from agpd_client.handlers import CONCURRENCY, Handler
 from agpd_client.inbox import INBOX_LIMIT, Inbox, Policy
 from agpd_client.message import Message
+from agpd_client.onboarding import Registration
 from agpd_client.presence import Watch
 from agpd_client.requests import Accept
 from agpd_client.routes import Route, carrier
@@ -40,6 +41,7 @@ class Agent(Sender):
         self.subscriptions: dict[str, Subscription[Any]] = {}
         self.watches: dict[str, list[Watch]] = {}
         self.handler: Handler | None = None
+        self.registration: Registration | None = None
         self._uplink = uplink
         self._error: AgpError | None = None
         self._defaults: tuple[int, Policy] = (inbox_limit, inbox_policy)
@@ -179,6 +181,45 @@ class Agent(Sender):
         checked(names.parse_type, type_name)
         return Watch(self, type_name)
 
+    async def onboard(
+        self,
+        *,
+        identity: str,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        capabilities: Sequence[str] = (),
+        card: Mapping[str, Any] | None = None,
+        public_keys: Mapping[str, str] | None = None,
+    ) -> Registration:
+        """Register with the control plane as this lasting identity of the type, and as running until the agent ends.
+
+        What was registered under the identity before is replaced. The instance is renewed at a third of its life,
+        through failures of the control plane, and stopped when the agent or the gateway object is closed. A second
+        call takes the place of the first.
+        Raises `NotInstalled`, and what `Registry.register` and `start` raise.
+        """
+        self.check_loop()
+        if self._error is not None:
+            raise self._error
+        if self.registration is not None:
+            await self.registration.close()
+        registry = self._uplink.registry()
+        agent = await registry.register(
+            self.type_name,
+            identity,
+            description=description,
+            labels=labels,
+            capabilities=capabilities,
+            card=card,
+            public_keys=public_keys,
+        )
+        instance = await registry.start(self.type_name, identity, self.name)
+        self.registration = Registration(self._uplink, registry, agent, instance)
+        if self.inbox.error is not None:  # the agent has ended meanwhile
+            await self.registration.close()
+            raise self.inbox.error
+        return self.registration
+
     # Life
 
     async def close(self) -> None:
@@ -189,6 +230,8 @@ class Agent(Sender):
         self._error = Closed(f"the agent {self.name} was closed")
         if self.handler is not None:
             await self.handler.close()
+        if self.registration is not None:
+            await self.registration.close()
         connection, handle = self._uplink.connection, self.handle
         self._uplink.unregistered(self)
         self._uplink.routes.forget(self.name)
@@ -264,6 +307,8 @@ class Agent(Sender):
             watch.change(name, present)
 
     def _end(self, error: AgpError) -> None:
+        if self.registration is not None:
+            self.registration.end()
         self.inbox.fail(error)
         for subscription in self.subscriptions.values():
             subscription.end(error)

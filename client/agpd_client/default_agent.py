@@ -1,6 +1,6 @@
 """The verbs of an agent on the gateway object itself: one default agent does them."""
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from agpd_client.agent import Agent
@@ -8,6 +8,7 @@ from agpd_client.errors import Closed
 from agpd_client.handlers import CONCURRENCY
 from agpd_client.inbox import Policy
 from agpd_client.message import Message
+from agpd_client.onboarding import Registration
 from agpd_client.presence import Watch
 from agpd_client.sending import ANY, REQUEST_TIMEOUT_S
 from agpd_client.subscription import Subscription
@@ -153,6 +154,27 @@ class DefaultAgent:
     async def remove_route(self, pattern: str) -> None:
         """Take a route back."""
         await (await self.default_agent()).remove_route(pattern)
+
+    async def onboard(
+        self,
+        *,
+        identity: str,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        capabilities: Sequence[str] = (),
+        card: Mapping[str, Any] | None = None,
+        public_keys: Mapping[str, str] | None = None,
+    ) -> Registration:
+        """Register with the control plane."""
+        agent = await self.default_agent()
+        return await agent.onboard(
+            identity=identity,
+            description=description,
+            labels=labels,
+            capabilities=capabilities,
+            card=card,
+            public_keys=public_keys,
+        )
 
     def watch(self, type_name: str) -> Watch:
         """Who is there of a type."""

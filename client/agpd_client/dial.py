@@ -19,7 +19,10 @@ REJECTIONS_LIMIT = 5
 
 
 class Options(NamedTuple):
-    """How to behave. `chance.random()` in [0, 1) spreads reconnects, `clock` times them."""
+    """How to behave. `chance.random()` in [0, 1) spreads reconnects, `clock` times them.
+
+    `control` is the address of the control plane, if it is not where it is by default.
+    """
 
     reconnect: bool
     connect_timeout: float
@@ -27,6 +30,7 @@ class Options(NamedTuple):
     client: str
     chance: random.Random
     clock: Clock
+    control: str | None = None
 
 
 class Dialer:

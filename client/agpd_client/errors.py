@@ -173,6 +173,11 @@ def ending(code: Code, detail: str = "") -> AgpError:
     return _CLASSES.get(code, Closed)(describe(code, detail), code=code)
 
 
+def told(code: Code, text: str) -> AgpError:
+    """The exception for a refusal that says all of its text itself."""
+    return _CLASSES.get(code, AgpError)(text, code=code)
+
+
 def is_permanent(error: AgpError) -> bool:
     """Would the same happen at every new connection?"""
     return not isinstance(error, ConnectError) and not (

@@ -22,6 +22,8 @@ from agpd_client.uplink import DRAIN_TIMEOUT_S, Uplink
 if TYPE_CHECKING:
     import types
 
+    from agpd_client.registry import Registry
+
 Result = TypeVar("Result")
 BUFFER_BYTES = 4 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
@@ -35,6 +37,7 @@ def connect(
     ca: PathLike | None = None,
     name: str | None = None,
     agent: str | None = None,
+    control: str | None = None,
     reconnect: bool = True,
     connect_timeout: float = CONNECT_TIMEOUT_S,
     buffer_bytes: int = BUFFER_BYTES,
@@ -45,8 +48,9 @@ def connect(
     `url`: `agp://host:port` (TLS), `agp+tcp://host:port` (plaintext) or `local://name` (in this process); left out,
     AGP_URL, else agp://127.0.0.1:7420. `certificate`, `key`, `ca`: PEM files; left out, AGP_CERTIFICATE, AGP_KEY and
     AGP_CA, else on loopback the files of `agpd dev`. `name` is shown in the gateway's log. `agent` names the default
-    agent, as which the gateway object itself sends and receives. `buffer_bytes` bounds what is kept for sending,
-    while the carrier is full or there is no connection. `chance` spreads reconnects.
+    agent, as which the gateway object itself sends and receives. `control` is `host:port` of the control plane, for
+    `gateway.registry`; left out, AGP_CONTROL, else the gateway's host with port 46357. `buffer_bytes` bounds what is
+    kept for sending, while the carrier is full or there is no connection. `chance` spreads reconnects.
     Raises `ValueError` for a wrong URL.
     """
     address = parse_url(url or os.environ.get("AGP_URL") or DEFAULT_URL)
@@ -54,6 +58,7 @@ def connect(
         Carrier(address, certificate, key, ca),
         name=name,
         agent=agent,
+        control=control,
         reconnect=reconnect,
         connect_timeout=connect_timeout,
         buffer_bytes=buffer_bytes,
@@ -66,6 +71,7 @@ def assemble(
     *,
     name: str | None = None,
     agent: str | None = None,
+    control: str | None = None,
     reconnect: bool = True,
     connect_timeout: float = CONNECT_TIMEOUT_S,
     buffer_bytes: int = BUFFER_BYTES,
@@ -81,6 +87,7 @@ def assemble(
         client[:255],
         chance or random.SystemRandom(),
         clock or Clock(),
+        control,
     )
     default = None if agent is None else full_name(agent, None)
     return Gateway(Uplink(carrier, options), default)
@@ -122,6 +129,14 @@ class Gateway(DefaultAgent):
         """The pattern of names that the certificate allows; empty before the first connection."""
         return self._uplink.may_speak_as
 
+    @property
+    def registry(self) -> "Registry":
+        """The registered agents of the control plane: `find`, `get`, `watch`, `register`, `deregister`.
+
+        Nothing is connected before the first call. Raises `NotInstalled` without `pip install 'agpd[registry]'`.
+        """
+        return self._uplink.registry()
+
     async def open(self) -> "Gateway":
         """Connect. Raises `ConnectError`, `Unauthorized`, and if a default agent is named what refuses its name."""
         await self._uplink.open()
@@ -138,6 +153,7 @@ class Gateway(DefaultAgent):
         for agent in list(self._uplink.agents.values()):
             if agent.handler is not None:
                 await agent.handler.close()
+        await self._uplink.close_registry()
         await self._uplink.close()
 
     async def drain(self, timeout: float | None = DRAIN_TIMEOUT_S) -> None:

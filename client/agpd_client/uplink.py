@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,15 @@ from agpd_client.dial import Dialer, Options
 from agpd_client.errors import AgpError, Closed, Timeout, is_permanent
 from agpd_client.errors import refusal as refused_with
 from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
+from agpd_client.extras import registry_class
 from agpd_client.inbox import Feed, Valve
 from agpd_client.routes import Route, Routes
 from agpd_client.transports.carrier import Carrier
+from agpd_client.transports.control import control_address
 
 if TYPE_CHECKING:
     from agpd_client.agent import Agent
+    from agpd_client.registry import Registry
 
 CLOSE_TIMEOUT_S = 2.0
 DRAIN_TIMEOUT_S = 5.0
@@ -57,6 +61,7 @@ class Uplink:
         self._feeds: list[Feed[Event]] = []
         self._ids: Iterator[int] = itertools.count(options.chance.getrandbits(62))
         self.next_id = self._ids.__next__
+        self._registry: Registry | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
 
@@ -110,6 +115,22 @@ class Uplink:
         """Put an event into every queue."""
         for feed in self._feeds:
             feed.put(event)
+
+    def registry(self) -> "Registry":
+        """The control plane's registry; made at first use. Raises `NotInstalled`, `ValueError`."""
+        self.check_loop()
+        if self._registry is None:
+            if self.error is not None:
+                raise self.error
+            carrier = self.dialer.carrier
+            address = control_address(carrier.address, self.options.control, os.environ)
+            self._registry = registry_class()(address, carrier.credentials, str)
+        return self._registry
+
+    async def close_registry(self) -> None:
+        """The instances here run no more."""
+        if self._registry is not None:
+            await self._registry.close()
 
     def rerouted(self) -> None:
         """Agents, subscriptions or their queues have changed."""

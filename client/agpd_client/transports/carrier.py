@@ -38,7 +38,7 @@ class Carrier:
             protocol = make_protocol()
             self._lease.gateway.attach(protocol)
             return protocol
-        files = self._credentials()
+        files = self.credentials()
         context = None if files is None else tls.client_context(files)
         try:
             async with asyncio.timeout(timeout):
@@ -64,10 +64,11 @@ class Carrier:
 
     def describe(self) -> str:
         """The files in use, for errors that come after the handshake."""
-        files = self._credentials()
+        files = self.credentials()
         return "" if files is None else f" (certificate {files.certificate}, authorities {files.ca})"
 
-    def _credentials(self) -> tls.Credentials | None:
+    def credentials(self) -> tls.Credentials | None:
+        """The files to use now; None for carriers without TLS. Raises `Unauthorized`, `ConnectError`."""
         if self.address.carrier != "tls":
             return None
         return tls.credentials(self.address, *self._files, os.environ)
