@@ -153,8 +153,10 @@ class Gateway(DefaultAgent):
         for agent in list(self._uplink.agents.values()):
             if agent.handler is not None:
                 await agent.handler.close()
-        await self._uplink.close_registry()
-        await self._uplink.close()
+        try:
+            await self._uplink.close_registry()
+        finally:
+            await self._uplink.close()
 
     async def drain(self, timeout: float | None = DRAIN_TIMEOUT_S) -> None:
         """Refuse new requests, then wait until handlers are done and the gateway has read everything sent so far.

@@ -175,14 +175,15 @@ class Found:
                 return
 
     def __await__(self) -> Generator[Any, None, list[RegisteredAgent]]:
-        return self._all().__await__()
+        return self.all().__await__()
 
     async def first(self) -> RegisteredAgent | None:
         """One of them, if there is any."""
         page = await self._page("", 1)
         return _agent(page.items[0]) if page.items else None
 
-    async def _all(self) -> list[RegisteredAgent]:
+    async def all(self) -> list[RegisteredAgent]:
+        """A list of them."""
         return [agent async for agent in self]
 
     async def _page(self, after: str, limit: int) -> Any:

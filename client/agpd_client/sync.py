@@ -4,16 +4,12 @@ One background thread runs the event loop of all gateways, so it works whether o
 loop. Calls may come from any thread but that one; a call that is interrupted (Ctrl-C) is cancelled.
 """
 
-import asyncio
-import concurrent.futures
-import functools
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from agpd_client import gateway as asynchronous
 from agpd_client.agent import Agent as AsyncAgent
-from agpd_client.errors import Closed
+from agpd_client.blocking import Source, call, wait
 from agpd_client.events import Event, State, Statistics
 from agpd_client.handlers import CONCURRENCY
 from agpd_client.inbox import INBOX_LIMIT, Policy
@@ -22,60 +18,12 @@ from agpd_client.presence import Presence
 from agpd_client.presence import Watch as AsyncWatch
 from agpd_client.sending import ANY, REQUEST_TIMEOUT_S, several
 from agpd_client.subscription import Subscription as AsyncSubscription
+from agpd_client.sync_registry import Registration, Registry
 from agpd_client.uplink import DRAIN_TIMEOUT_S
 
 # Going to the other thread and back takes 50 µs or more: `publish_many` does it once for so many messages.
 GROUP = 256
-Result = TypeVar("Result")
-Item = TypeVar("Item")
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@functools.cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The background loop, started at first use; its thread ends with the process."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="agpd-client", daemon=True).start()
-    return loop
-
-
-def _wait(work: Coroutine[Any, Any, Result]) -> Result:
-    loop = _loop()
-    try:
-        here = asyncio.get_running_loop()
-    except RuntimeError:
-        here = None
-    if here is loop:
-        work.close()
-        raise RuntimeError(
-            "a blocking call within the SDK's own loop; use the asynchronous API in async handlers"
-        )
-    future: concurrent.futures.Future[Result] = asyncio.run_coroutine_threadsafe(work, loop)
-    try:
-        return future.result()
-    finally:
-        future.cancel()
-
-
-async def _call(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-    return function(*arguments, **options)
-
-
-class _Source(Generic[Item]):
-    """Blocking iteration over what `receive` gives, until it is closed in order."""
-
-    def receive(self, *, timeout: float | None = None) -> Item:
-        """The next one, within `timeout` seconds."""
-        raise NotImplementedError
-
-    def __iter__(self) -> Iterator[Item]:
-        while True:
-            try:
-                yield self.receive()
-            except Closed as error:
-                if error.code is Closed.default:
-                    return
-                raise
 
 
 class Message:
@@ -101,10 +49,10 @@ class Message:
 
     def reply(self, data: Any, *, headers: dict[str, str] | None = None) -> None:
         """Answer the request."""
-        _wait(self._inner.reply(data, headers=headers))
+        wait(self._inner.reply(data, headers=headers))
 
 
-class Subscription(_Source[Message]):
+class Subscription(Source[Message]):
     """See `agpd_client.Subscription`."""
 
     def __init__(self, inner: AsyncSubscription[Any]) -> None:
@@ -118,11 +66,11 @@ class Subscription(_Source[Message]):
 
     def receive(self, *, timeout: float | None = None) -> Message:
         """The next message to the topic."""
-        return Message(_wait(self._inner.receive(timeout=timeout)))
+        return Message(wait(self._inner.receive(timeout=timeout)))
 
     def close(self) -> None:
         """Unsubscribe."""
-        _wait(self._inner.close())
+        wait(self._inner.close())
 
     def __enter__(self) -> "Subscription":
         return self
@@ -131,12 +79,12 @@ class Subscription(_Source[Message]):
         self.close()
 
 
-class Watch(_Source[Presence]):
+class Watch(Source[Presence]):
     """See `agpd_client.Watch`; made open."""
 
     def __init__(self, inner: AsyncWatch) -> None:
         self._inner = inner
-        _wait(inner.open())
+        wait(inner.open())
 
     @property
     def present(self) -> frozenset[str]:
@@ -145,11 +93,11 @@ class Watch(_Source[Presence]):
 
     def receive(self, *, timeout: float | None = None) -> Presence:
         """The next change."""
-        return _wait(self._inner.receive(timeout=timeout))
+        return wait(self._inner.receive(timeout=timeout))
 
     def close(self) -> None:
         """End."""
-        _wait(self._inner.close())
+        wait(self._inner.close())
 
     def __enter__(self) -> "Watch":
         return self
@@ -158,7 +106,7 @@ class Watch(_Source[Presence]):
         self.close()
 
 
-class _Verbs(_Source[Message]):
+class _Verbs(Source[Message]):
     """What agents and the gateway object have in common."""
 
     _inner: AsyncAgent | asynchronous.Gateway
@@ -176,9 +124,7 @@ class _Verbs(_Source[Message]):
     ) -> int | None:
         """Send a message."""
         send = self._inner.publish
-        return _wait(
-            send(to, data, fanout=fanout, confirm=confirm, headers=headers, ttl=ttl, timeout=timeout)
-        )
+        return wait(send(to, data, fanout=fanout, confirm=confirm, headers=headers, ttl=ttl, timeout=timeout))
 
     def publish_many(
         self,
@@ -195,7 +141,7 @@ class _Verbs(_Source[Message]):
         """
 
         def send(group: list[Any]) -> int:
-            return _wait(self._inner.publish_many(to, group, fanout=fanout, headers=headers, ttl=ttl))
+            return wait(self._inner.publish_many(to, group, fanout=fanout, headers=headers, ttl=ttl))
 
         count, group = 0, list[Any]()
         try:
@@ -218,11 +164,11 @@ class _Verbs(_Source[Message]):
         headers: dict[str, str] | None = None,
     ) -> Any:
         """Ask one instance; the data of its answer."""
-        return _wait(self._inner.request(to, data, timeout=timeout, type=type, headers=headers))
+        return wait(self._inner.request(to, data, timeout=timeout, type=type, headers=headers))
 
     def receive(self, *, timeout: float | None = None, type: Any = None) -> Message:  # noqa: A002
         """The next message."""
-        return Message(_wait(self._inner.receive(timeout=timeout, type=type)))
+        return Message(wait(self._inner.receive(timeout=timeout, type=type)))
 
     def subscribe(
         self,
@@ -233,29 +179,29 @@ class _Verbs(_Source[Message]):
         policy: Policy | None = None,
     ) -> Subscription:
         """Become an instance of a topic."""
-        return Subscription(_wait(self._inner.subscribe(topic, type=type, limit=limit, policy=policy)))
+        return Subscription(wait(self._inner.subscribe(topic, type=type, limit=limit, policy=policy)))
 
     def unsubscribe(self, topic: str) -> None:
         """Be an instance of the topic no more."""
-        _wait(self._inner.unsubscribe(topic))
+        wait(self._inner.unsubscribe(topic))
 
     def observe(
         self, pattern: str, *, limit: int | None = None, policy: Policy | None = None
     ) -> Subscription:
         """Get a copy of every message to a namespace."""
-        return Subscription(_wait(self._inner.observe(pattern, limit=limit, policy=policy)))
+        return Subscription(wait(self._inner.observe(pattern, limit=limit, policy=policy)))
 
     def set_route(self, pattern: str, via: "Agent | str | None" = None) -> None:
         """Say who gets what nobody takes."""
-        _wait(self._inner.set_route(pattern, via._inner if isinstance(via, Agent) else via))
+        wait(self._inner.set_route(pattern, via._inner if isinstance(via, Agent) else via))
 
     def remove_route(self, pattern: str) -> None:
         """Take a route back."""
-        _wait(self._inner.remove_route(pattern))
+        wait(self._inner.remove_route(pattern))
 
     def watch(self, type_name: str) -> Watch:
         """Who is there of a type; a context manager and an iterator."""
-        return Watch(_wait(_call(self._inner.watch, type_name)))
+        return Watch(wait(call(self._inner.watch, type_name)))
 
     def on_request(
         self,
@@ -268,14 +214,38 @@ class _Verbs(_Source[Message]):
         """Decorator: this function answers requests, in a thread; it may use the blocking API."""
 
         def install(function: Function) -> Function:
-            _wait(_call(self._inner.on_request(concurrency=concurrency, type=type), function))
+            wait(call(self._inner.on_request(concurrency=concurrency, type=type), function))
             return function
 
         return install if function is None else install(function)
 
+    def onboard(
+        self,
+        *,
+        identity: str,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        capabilities: Sequence[str] = (),
+        card: Mapping[str, Any] | None = None,
+        public_keys: Mapping[str, str] | None = None,
+    ) -> Registration:
+        """Register with the control plane; renewed in the background."""
+        return Registration(
+            wait(
+                self._inner.onboard(
+                    identity=identity,
+                    description=description,
+                    labels=labels,
+                    capabilities=capabilities,
+                    card=card,
+                    public_keys=public_keys,
+                )
+            )
+        )
+
     def close(self) -> None:
         """End."""
-        _wait(self._inner.close())
+        wait(self._inner.close())
 
 
 class Agent(_Verbs):
@@ -303,7 +273,7 @@ class Gateway(_Verbs):
 
     def __init__(self, inner: asynchronous.Gateway) -> None:
         self._inner = inner
-        _wait(inner.open())
+        wait(inner.open())
 
     @property
     def state(self) -> State:
@@ -315,6 +285,11 @@ class Gateway(_Verbs):
         """Counts since the object was made."""
         return self._inner.statistics
 
+    @property
+    def registry(self) -> Registry:
+        """The registered agents of the control plane."""
+        return Registry(wait(call(lambda: self._inner.registry)))
+
     def create_agent(
         self,
         name: str,
@@ -325,7 +300,7 @@ class Gateway(_Verbs):
     ) -> Agent:
         """Register an agent."""
         return Agent(
-            _wait(
+            wait(
                 self._inner.create_agent(
                     name, instance=instance, inbox_limit=inbox_limit, inbox_policy=inbox_policy
                 )
@@ -334,12 +309,12 @@ class Gateway(_Verbs):
 
     def events(self) -> Iterator[Event]:
         """What happens from now on."""
-        events = _wait(_call(self._inner.events))
+        events = wait(call(self._inner.events))
         return _events(events)
 
     def drain(self, timeout: float | None = DRAIN_TIMEOUT_S) -> None:
         """Refuse new requests and wait until all is done and sent."""
-        _wait(self._inner.drain(timeout))
+        wait(self._inner.drain(timeout))
 
     def __enter__(self) -> "Gateway":
         return self
@@ -351,7 +326,7 @@ class Gateway(_Verbs):
 def _events(events: asynchronous.Events) -> Iterator[Event]:
     while True:
         try:
-            yield _wait(events.__anext__())
+            yield wait(events.__anext__())
         except StopAsyncIteration:
             return
 
