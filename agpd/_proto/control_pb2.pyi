@@ -181,7 +181,7 @@ class Route(_message.Message):
     def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., pattern: _Optional[str] = ..., via: _Optional[str] = ...) -> None: ...
 
 class Issuer(_message.Message):
-    __slots__ = ("id", "tenant", "issuer", "jwks_uri", "audience", "algorithms", "subject", "scopes", "default_scopes")
+    __slots__ = ("id", "tenant", "issuer", "jwks_uri", "audience", "algorithms", "subject", "scopes", "default_scopes", "internal")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ISSUER_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +191,7 @@ class Issuer(_message.Message):
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_SCOPES_FIELD_NUMBER: _ClassVar[int]
+    INTERNAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     issuer: str
@@ -200,7 +201,8 @@ class Issuer(_message.Message):
     subject: str
     scopes: str
     default_scopes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., issuer: _Optional[str] = ..., jwks_uri: _Optional[str] = ..., audience: _Optional[str] = ..., algorithms: _Optional[_Iterable[str]] = ..., subject: _Optional[str] = ..., scopes: _Optional[str] = ..., default_scopes: _Optional[_Iterable[str]] = ...) -> None: ...
+    internal: bool
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., issuer: _Optional[str] = ..., jwks_uri: _Optional[str] = ..., audience: _Optional[str] = ..., algorithms: _Optional[_Iterable[str]] = ..., subject: _Optional[str] = ..., scopes: _Optional[str] = ..., default_scopes: _Optional[_Iterable[str]] = ..., internal: bool = ...) -> None: ...
 
 class SigningKey(_message.Message):
     __slots__ = ("id", "tenant", "algorithm", "state", "created", "until")
