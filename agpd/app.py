@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Self
 
 from agpd.config import Config, Listen, split_address
+from agpd.control.policy import Policy, operator_statements
 from agpd.errors import Code, Fatal
-from agpd.gateway.admission import Admission, Grant
+from agpd.gateway.admission import Admission
 from agpd.gateway.budget import outbox_budget_bytes
 from agpd.gateway.hub import Hub
 from agpd.gateway.lifecycle import ROUND_S, Deadlines, Lifecycle
@@ -243,16 +244,13 @@ def memory_gateway(config: Config | None = None) -> Gateway:
 
 
 def _hub(config: Config, loop: asyncio.AbstractEventLoop, on_end: Callable[[Link, Code, str], None]) -> Hub:
-    grants = [
-        Grant(subject, grant.verb, what) for grant in config.grants for subject, what in [grant.patterns()]
-    ]
-    admission = Admission(grants, config.limits)
+    admission = Admission(Policy.compiled(operator_statements(config.grants)), config.limits)
     chance = random.random  # which instance gets a message is no secret
 
     def choose(n: int) -> int:
         return int(chance() * n)
 
-    router = Router(_number, choose, admission.may_cross)
+    router = Router(_number, choose, admission)
     outbox = config.outbox
     return Hub(
         router,

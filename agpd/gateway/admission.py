@@ -1,7 +1,6 @@
 """May this principal do this? Verdicts raise `Refused`; the answers are remembered in handles and flows."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Protocol
 
 from agpd.config import Limits
 from agpd.errors import Code, Refused
@@ -9,30 +8,34 @@ from agpd.gateway.link import Link
 from agpd.names import Name, Pattern
 
 
-class Grant(NamedTuple):
-    """`subject` may do `verb` to `object`."""
+class Policy(Protocol):
+    """Who may do what to whom. It never changes: another one takes its place."""
 
-    subject: Pattern
-    verb: str
-    object: Pattern
+    def allows(self, verb: str, subject: Name, target: Name) -> bool:
+        """May the subject do this to the target? Verbs: publish, request, subscribe, watch; register, of itself."""
+
+    def allows_pattern(self, verb: str, subject: Name, target: Pattern) -> bool:
+        """The same for the verbs whose object is a pattern: observe, route."""
+
+    def is_suspended(self, organization: str) -> bool:
+        """Is this organization shut out?"""
 
 
 class Admission:
-    """The grants and the limits of one gateway."""
+    """The policy and the limits of one gateway."""
 
-    def __init__(self, grants: Iterable[Grant], limits: Limits, *, require_token: bool = False) -> None:
+    def __init__(self, policy: Policy, limits: Limits, *, require_token: bool = False) -> None:
+        self.policy = policy
         self.limits = limits
         self.require_token = require_token
-        self._grants: dict[str, list[Grant]] = {}
-        for grant in grants:
-            self._grants.setdefault(grant.verb, []).append(grant)
 
-    def may_cross(self, verb: str, subject: Name, target: Name) -> bool:
-        """Do the grants allow what is not allowed by itself: other organizations, and observing?"""
-        return any(
-            grant.subject.matches(subject) and grant.object.matches(target)
-            for grant in self._grants.get(verb, ())
-        )
+    def allows(self, verb: str, subject: Name, target: Name) -> bool:
+        """What the present policy says."""
+        return self.policy.allows(verb, subject, target)
+
+    def allows_pattern(self, verb: str, subject: Name, target: Pattern) -> bool:
+        """What the present policy says."""
+        return self.policy.allows_pattern(verb, subject, target)
 
     def check_register(self, link: Link, name: Name) -> None:
         """Raises `Refused` unless certificate and token cover the name and the limit is not reached."""
@@ -47,6 +50,8 @@ class Admission:
             raise Refused(Code.NOT_PERMITTED, f"{name} is outside {principal.speaks_as}, which the {what}")
         if not principal.permits("register", name):
             raise Refused(Code.NOT_PERMITTED, f"the scopes of the token do not allow to register {name}")
+        if not self.policy.allows("register", name, name):
+            raise Refused(Code.NOT_PERMITTED, f"register {name}")
         if len(link.sources) >= self.limits.agents_per_connection:
             raise Refused(Code.TOO_MANY_AGENTS, f"{self.limits.agents_per_connection} agents")
 

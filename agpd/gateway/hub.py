@@ -8,12 +8,15 @@ from collections.abc import Callable
 
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission
-from agpd.gateway.link import Entry, Flow, Link
+from agpd.gateway.link import EVERY_KIND, Entry, Flow, Link
 from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
+from agpd.gateway.principal import Principal
+from agpd.gateway.quotas import Quotas
 from agpd.gateway.tokens import NO_TOKENS, Tokens
 from agpd.gateway.verbs import VERBS
 from agpd.hotpath import Turn, fan_out
 from agpd.message import Message
+from agpd.routing.connections import Agent
 from agpd.routing.fanout import Decision
 from agpd.routing.router import Router
 from agpd.routing.subscriptions import InstanceEntry, Presence, TypeEntry
@@ -57,6 +60,7 @@ class Hub:
         self.identity = identity
         self.on_end = on_end
         self.tokens = tokens
+        self.quotas = Quotas(clock)
         self.links: dict[Link, None] = {}
         self.lingering: dict[Link, None] = {}  # ended, the carrier still has bytes to deliver
         self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to
@@ -75,6 +79,18 @@ class Hub:
             raise Fatal(Code.TOO_MANY_CONNECTIONS, f"{len(self.links)}")
         self.links[link] = None
         self.router.attach(link)
+
+    def identify(self, link: Link, principal: Principal) -> None:
+        """Whose the connection is, from now on. Raises `Refused(QUOTA_EXCEEDED)`."""
+        before = link.principal.organization
+        if link.admitted and principal.organization == before:
+            link.principal = principal
+            return
+        self.quotas.admit(link, principal.organization)
+        if link.admitted:
+            self.quotas.leave(link, before)
+        link.admitted = True
+        link.principal = principal
 
     def end(self, link: Link, code: Code, detail: str = "", *, say: bool = True) -> None:
         """End a connection with a reason, told to the peer if `say`. What it held is removed at once."""
@@ -99,6 +115,7 @@ class Hub:
     def _detach(self, link: Link) -> None:
         """Its entries, pins and announcements go; watchers are told."""
         del self.links[link]
+        self.quotas.leave(link, link.principal.organization)
         presence = self.router.detach(link)
         for entry in link.opened.values():
             self.router.unpin(entry)
@@ -107,7 +124,7 @@ class Hub:
         for table in (
             link.opened,
             link.flows,
-            link.reply_flows,
+            link.checked_flows,
             link.flows_to,
             link.flows_from,
             link.sources,
@@ -239,10 +256,10 @@ class Hub:
     def _flow(self, message: Message, origin: Link) -> Flow:
         """The remembered decision for these handles, or a new one if it is allowed."""
         pair = message.destination << 32 | message.source
-        flow = origin.flows.get(pair)
-        if flow is None and message.kind == Kind.REPLY:
-            flow = origin.reply_flows.get(pair)
-        return flow if flow is not None else self._open_flow(pair, message, origin)
+        flow = origin.flows.get(pair) or origin.checked_flows.get(pair)
+        if flow is None or message.kind not in flow.kinds:
+            return self._open_flow(pair, message, origin)
+        return flow
 
     def _open_flow(self, pair: int, message: Message, origin: Link) -> Flow:
         agent = origin.sources.get(message.source)
@@ -255,20 +272,34 @@ class Hub:
             entry = self.router.entries.get(message.destination)
         if entry is None:
             raise Refused(Code.UNKNOWN_HANDLE)
-        allowed = self._may_send(agent.name.organization, agent, entry)
-        if not allowed and (message.kind != Kind.REPLY or entry.number not in origin.correspondents):
+        flow = Flow(agent, entry, self.kinds(origin, agent, entry))
+        if message.kind not in flow.kinds:
             raise Refused(Code.NOT_PERMITTED)
-        held = len(origin.flows) + len(origin.reply_flows)
+        held = len(origin.flows) + len(origin.checked_flows)
         self.admission.check_room(held, self.admission.limits.flows_per_connection, Code.TOO_MANY_HANDLES)
-        flow = Flow(agent, entry)
-        origin.remember(pair, flow, reply_only=not allowed)
+        origin.remember(pair, flow)
         return flow
 
-    def _may_send(self, organization: str, agent: object, entry: Entry) -> bool:
-        if entry.tenant == organization:
-            return True
-        name = agent.name  # type: ignore[attr-defined]
-        return not entry.detached and self.admission.may_cross("publish", name, entry.name)
+    def kinds(self, link: Link, agent: Agent, entry: Entry) -> frozenset[int]:
+        """Which messages may go from an agent of the link to this entry, as things are now.
+
+        Whoever may publish may reply too; and whoever has got a message, to its sender.
+        """
+        publish = self._may_send("publish", link, agent, entry)
+        request = self._may_send("request", link, agent, entry)
+        if publish and request:
+            return EVERY_KIND
+        kinds = [Kind.PUBLISH, Kind.REPLY] if publish else [Kind.REQUEST] if request else []
+        if entry.number in link.correspondents:
+            kinds.append(Kind.REPLY)
+        return frozenset(map(int, kinds))
+
+    def _may_send(self, verb: str, link: Link, agent: Agent, entry: Entry) -> bool:
+        if not link.principal.permits(verb, entry.name):
+            return False
+        if entry.detached:  # known in the view of one tenant alone, and carried by its routes
+            return entry.tenant == agent.name.organization
+        return self.admission.allows(verb, agent.name, entry.name)
 
     def introduce(self, link: Link, flow: Flow, destination: Entry) -> None:
         """Announce both handles of a delivery to a link that has not heard of them."""

@@ -10,6 +10,7 @@ from agpd import hotpath
 from agpd.errors import Code
 from agpd.gateway.outbox import Clock, Outbox, OutboxLimits
 from agpd.gateway.principal import Principal
+from agpd.gateway.quotas import LinkMeter
 from agpd.hotpath import Turn
 from agpd.routing.connections import Agent
 from agpd.routing.subscriptions import InstanceEntry, TypeEntry
@@ -21,6 +22,7 @@ from agpd.wire.session import Session, Side
 NOTICES_LIMIT = 256
 Entry = InstanceEntry | TypeEntry
 MET_SLACK = 16
+EVERY_KIND = frozenset((int(Kind.PUBLISH), int(Kind.REQUEST), int(Kind.REPLY)))
 
 
 class Carrier(Protocol):
@@ -40,18 +42,19 @@ class Flow(hotpath.Flow):
     `told` is the link that a destination of four segments is on, once it knows both handles: while the entry
     still points to it, frames go there without further questions. For a destination of three segments the
     audience of a broadcast is remembered with the version of the entry that it was made from, and in `met` the
-    members that have been chosen before: whoever is still on that link knows the handles.
+    members that have been chosen before: whoever is still on that link knows the handles. `kinds` are what may be sent.
     """
 
-    __slots__ = ("audience", "count", "version")
+    __slots__ = ("audience", "count", "kinds", "version")
 
     agent: Agent
     entry: Entry
     told: "Link | None"
     met: "dict[InstanceEntry, Link]"
 
-    def __init__(self, agent: Agent, entry: Entry) -> None:
+    def __init__(self, agent: Agent, entry: Entry, kinds: frozenset[int] = EVERY_KIND) -> None:
         super().__init__(agent, entry)
+        self.kinds = kinds
         self.audience: tuple[Link, ...] = ()
         self.count = 0
         self.version = -1
@@ -68,8 +71,10 @@ class Link(Outbox):
     """One connection that speaks the native protocol."""
 
     __slots__ = (
+        "admitted",
         "bytes_in",
         "carrier",
+        "checked_flows",
         "closed_at",
         "correspondents",
         "epoch",
@@ -77,11 +82,11 @@ class Link(Outbox):
         "flows_to",
         "former_sources",
         "holds",
+        "meter",
         "notices",
         "opened",
         "peer",
         "principal",
-        "reply_flows",
         "sources",
         "told",
         "unread_bytes",
@@ -111,7 +116,9 @@ class Link(Outbox):
         self.reassembly = Reassembly(hello_limit_bytes)
         self.epoch = 0
         self.bytes_in = 0
+        self.admitted = False  # as a connection of its organization
         self.holds = 0
+        self.meter: LinkMeter | None = None  # of an organization whose rate is limited
         self.close_code = None
         self.closed_at = 0.0
         self.watch = Watchdog(clock.now())
@@ -122,17 +129,19 @@ class Link(Outbox):
         self.opened: dict[int, Entry] = {}
         self.told: set[int] = set()
         self.correspondents: set[int] = set()
-        # decisions by destination and source (destination << 32 | source)
+        # decisions by destination and source (destination << 32 | source): what may carry every kind of message, which
+        # is what the forwarding loop takes it for, and what may carry some
         self.flows = {}
-        self.reply_flows: dict[int, Flow] = {}
+        self.checked_flows: dict[int, Flow] = {}
         self.flows_to: dict[int, set[int]] = {}
         self.flows_from: dict[int, set[int]] = {}
         # refusals of this turn by destination, source and code: id of the last message, count
         self.notices: dict[tuple[int, int, Code], list[int]] = {}
 
-    def remember(self, pair: int, flow: Flow, *, reply_only: bool) -> None:
-        """Keep the decision for this pair of handles."""
-        (self.reply_flows if reply_only else self.flows)[pair] = flow
+    def remember(self, pair: int, flow: Flow) -> None:
+        """Keep the decision for this pair of handles, instead of an earlier one."""
+        self._forget(pair)
+        (self.flows if flow.kinds == EVERY_KIND else self.checked_flows)[pair] = flow
         self.flows_to.setdefault(pair >> 32, set()).add(pair)
         self.flows_from.setdefault(pair & 0xFFFF_FFFF, set()).add(pair)
 
@@ -148,6 +157,14 @@ class Link(Outbox):
             self._forget(pair)
             self.flows_to[pair >> 32].discard(pair)
 
+    def forget_flow(self, pair: int) -> None:
+        """It is decided anew when the next message comes."""
+        self._forget(pair)
+        for table, number in ((self.flows_to, pair >> 32), (self.flows_from, pair & 0xFFFF_FFFF)):
+            table[number].discard(pair)
+            if not table[number]:
+                del table[number]
+
     def stay_home(self, source: int, destination: int) -> None:
         """The agent `source` is now at `destination` itself, and gets no message of its own."""
         flow = self.flows.get(destination << 32 | source)
@@ -156,7 +173,7 @@ class Link(Outbox):
 
     def _forget(self, pair: int) -> None:
         self.flows.pop(pair, None)
-        self.reply_flows.pop(pair, None)
+        self.checked_flows.pop(pair, None)
 
     def note(self, code: Code, destination: int, source: int, id_: int, count: int) -> None:
         """Tell the peer at the end of the turn that messages of its agent `source` were refused."""

@@ -8,18 +8,24 @@ Entries live by reference: `pin` what is held, `unpin` it when done, and fetch w
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern
 from agpd.routing import routes
-from agpd.routing.connections import Agent, Connections, Counts, Held, Link
+from agpd.routing.connections import Agent, Connections, Counts, Held, Link, Usage
 from agpd.routing.fanout import Chooser, Decision, Hop, add_observers, reach
 from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions
 
-# (verb, agent that acts, target) -> allowed? Verbs: publish, subscribe, watch, observe. The target of observe
-# is the namespace, written as the name `org/ns/*`.
-MayCross = Callable[[str, Name, Name], bool]
+
+class Rules(Protocol):
+    """Who may do what. Asked before a table is read, in the agent's own organization too."""
+
+    def allows(self, verb: str, subject: Name, target: Name) -> bool:
+        """May the agent do this to the target? Verbs: publish, request, subscribe, watch."""
+
+    def allows_pattern(self, verb: str, subject: Name, target: Pattern) -> bool:
+        """The same for the verbs whose object is a pattern: observe, route."""
 
 
 class Registration(NamedTuple):
@@ -39,11 +45,11 @@ class Router:
     with `NOT_REGISTERED`; to undo something on its behalf is no error and does nothing.
     """
 
-    def __init__(self, numbers: Callable[[], int], chooser: Chooser, may_cross: MayCross) -> None:
+    def __init__(self, numbers: Callable[[], int], chooser: Chooser, rules: Rules) -> None:
         self._connections = Connections()
         self._subscriptions = Subscriptions(numbers)
         self.choose = chooser
-        self._may_cross = may_cross
+        self._rules = rules
         self.entries = self._subscriptions.entries  # number -> entry, of everything alive
 
     # -- links and agents ------------------------------------------------------------------------------
@@ -104,7 +110,7 @@ class Router:
             self.unobserve(agent, pattern)
         for route in list(agent.routes):
             routes.drop(route)
-        self._held(agent).subscriptions -= len(agent.entries) - 1
+        self._connections.subscribed(agent, 1 - len(agent.entries))
         presence = [event for entry in agent.entries.values() for event in self._subscriptions.vacate(entry)]
         agent.entries.clear()
         self._connections.remove(agent)
@@ -117,6 +123,10 @@ class Router:
     def counts(self, link: Link) -> Counts:
         """What an attached link holds, for limits. O(1)."""
         return self._connections.links[link].counts()
+
+    def usage(self, organization: str) -> Usage:
+        """What the agents of an organization hold, for quotas. O(1)."""
+        return self._connections.usage(organization)
 
     # -- what agents ask for ---------------------------------------------------------------------------
 
@@ -131,7 +141,7 @@ class Router:
         entry = self._subscriptions.instance(topic.at(agent.name.instance))
         if entry.agent is not None:
             raise Refused(Code.NAME_TAKEN, str(entry.name))
-        self._held(agent).subscriptions += 1
+        self._connections.subscribed(agent, 1)
         return self._join(agent, entry)
 
     def unsubscribe(self, agent: Agent, topic: Name) -> list[Presence]:
@@ -141,7 +151,7 @@ class Router:
         entry = agent.entries.pop(topic, None)
         if entry is None:
             return []
-        self._held(agent).subscriptions -= 1
+        self._connections.subscribed(agent, -1)
         return self._subscriptions.vacate(entry)
 
     def observe(self, agent: Agent, pattern: Pattern) -> None:
@@ -152,7 +162,7 @@ class Router:
         if len(pattern.prefix) != 2:
             raise Refused(Code.INVALID_NAME, f"{pattern} is not a namespace; write org/ns/*")
         self._check_registered(agent)
-        if not self._may_cross("observe", agent.name, Name(*pattern.prefix, "*")):
+        if not self._rules.allows_pattern("observe", agent.name, pattern):
             raise Refused(Code.NOT_PERMITTED, f"observe {pattern}")
         if pattern in agent.observing:
             return
@@ -160,7 +170,7 @@ class Router:
         namespace.observers[agent] = None
         namespace.changes += 1
         agent.observing[pattern] = namespace
-        self._held(agent).subscriptions += 1
+        self._connections.subscribed(agent, 1)
 
     def unobserve(self, agent: Agent, pattern: Pattern) -> None:
         """Undo `observe`."""
@@ -169,7 +179,7 @@ class Router:
             return
         del namespace.observers[agent]
         namespace.changes += 1
-        self._held(agent).subscriptions -= 1
+        self._connections.subscribed(agent, -1)
         self._subscriptions.release_namespace(namespace)
 
     def watch(self, agent: Agent, topic: Name) -> list[Name]:
@@ -201,6 +211,8 @@ class Router:
         `NO_ROUTE` if `via` is absent or of another tenant; which of the two is not told.
         """
         self._check_registered(agent)
+        if not self._rules.allows_pattern("route", agent.name, pattern):
+            raise Refused(Code.NOT_PERMITTED, f"route {pattern}")
         organization = agent.name.organization
         if via is None or not via.registered or via.name.organization != organization:
             raise Refused(Code.NO_ROUTE, f"the agent that {pattern} should go through is not here")
@@ -225,8 +237,9 @@ class Router:
     def pin(self, agent: Agent, name: Name) -> Entry:
         """The entry by which `agent` may send to `name`, kept alive until `unpin`. Nobody need be there.
 
-        A foreign name that is not granted gives a detached entry if a route of the agent's own tenant covers
-        it, else `NOT_PERMITTED`, whether or not the name exists.
+        Allowed is who may publish to the name or ask it; which of the two, the caller finds out. A foreign name
+        that is not allowed gives a detached entry if a route of the agent's own tenant covers it, else
+        `NOT_PERMITTED`, whether or not the name exists.
         """
         self._check_registered(agent)
         entry = self._entry_for(agent, name)
@@ -236,9 +249,9 @@ class Router:
     def _entry_for(self, agent: Agent, name: Name) -> Entry:
         tables = self._subscriptions
         own = agent.name.organization
-        if self._allowed(agent, "publish", name):
+        if any(self._rules.allows(verb, agent.name, name) for verb in ("publish", "request")):
             return tables.instance(name) if name.is_instance else tables.type(name)
-        if routes.find(tables.tenant(own), name) is not None:
+        if name.organization != own and routes.find(tables.tenant(own), name) is not None:
             return tables.detached(own, name)
         raise Refused(Code.NOT_PERMITTED, f"publish {name}")
 
@@ -279,15 +292,12 @@ class Router:
         if topic.is_instance:
             raise Refused(Code.INVALID_NAME, f"{topic} names an instance; a type or topic has 3 segments")
         self._check_registered(agent)
-        if not self._allowed(agent, verb, topic):
+        if not self._rules.allows(verb, agent.name, topic):
             raise Refused(Code.NOT_PERMITTED, f"{verb} {topic}")
 
     def _check_registered(self, agent: Agent) -> None:
         if not agent.registered:
             raise Refused(Code.NOT_REGISTERED, str(agent.name))
-
-    def _allowed(self, agent: Agent, verb: str, name: Name) -> bool:
-        return name.organization == agent.name.organization or self._may_cross(verb, agent.name, name)
 
     def _join(self, agent: Agent, entry: InstanceEntry) -> list[Presence]:
         agent.entries[entry.name.type_name] = entry

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from scenarios.rules import Crossing
 
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern
@@ -74,7 +75,7 @@ class RoutingMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.router = self.router_class(
-            itertools.count(2**32 - 400).__next__, random.Random(11).randrange, self.may_cross
+            itertools.count(2**32 - 400).__next__, random.Random(11).randrange, Crossing(self.may_cross)
         )
         self.pipes: list[Pipe] = []
         self.made = 0
@@ -478,15 +479,15 @@ TestRouting.settings = settings(max_examples=200, stateful_step_count=50, deadli
 class CrossesAlways(Router):
     """Every foreign name is given out."""
 
-    def __init__(self, numbers: Any, chooser: Any, may_cross: Any) -> None:
-        super().__init__(numbers, chooser, lambda verb, source, target: True)
+    def __init__(self, numbers: Any, chooser: Any, rules: Any) -> None:
+        super().__init__(numbers, chooser, Crossing(lambda verb, source, target: True))
 
 
 class OneTrieForAll(Router):
     """A trie that forgets the organization."""
 
-    def __init__(self, numbers: Any, chooser: Any, may_cross: Any) -> None:
-        super().__init__(numbers, chooser, may_cross)
+    def __init__(self, numbers: Any, chooser: Any, rules: Any) -> None:
+        super().__init__(numbers, chooser, rules)
         one = self._subscriptions.namespace("red", "n")
 
         class Flat(Subscriptions):
@@ -559,7 +560,9 @@ def test_a_planted_fault_is_found(fault: type[Router]) -> None:
 
 def test_isolation_alone_finds_a_leak() -> None:
     """The check that does not look into the model finds a router that lets everybody cross."""
-    router = CrossesAlways(itertools.count(1).__next__, random.Random(1).randrange, lambda *_: False)
+    router = CrossesAlways(
+        itertools.count(1).__next__, random.Random(1).randrange, Crossing(lambda *_: False)
+    )
     machine = RoutingMachine()
     pipes = [Pipe(1), Pipe(2)]
     for pipe, organization in zip(pipes, ("red", "blue"), strict=True):

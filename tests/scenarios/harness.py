@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from agpd.config import Limits
+from agpd.config import Grant, Limits
+from agpd.control.policy import Policy, operator_statements
 from agpd.errors import Code, Refused, code_of
-from agpd.gateway.admission import Admission, Grant
+from agpd.gateway.admission import Admission
 from agpd.gateway.hub import Hub
 from agpd.gateway.link import Link
 from agpd.gateway.outbox import Clock, OutboxLimits
@@ -265,12 +266,14 @@ class World:
         self.ends: list[tuple[Link, Code, str]] = []
         numbers = itertools.count(1000)
         admission = Admission(
-            [Grant(parse_pattern(who), verb, parse_pattern(what)) for who, verb, what in grants],
+            Policy.compiled(
+                operator_statements(Grant(subject=who, verb=verb, object=what) for who, verb, what in grants)
+            ),
             Limits(**limits),
             require_token=require_token,
         )
         self.hub = Hub(
-            Router(lambda: next(numbers), random.Random(seed).randrange, admission.may_cross),
+            Router(lambda: next(numbers), random.Random(seed).randrange, admission),
             admission,
             Turn(self.call_soon),
             Clock(self.clock.now, self.clock.call_later),

@@ -155,7 +155,7 @@ def test_a_link_that_ended_leaves_nothing_behind(world):
     goes.peer.carrier.lose()
     world.turn()
     link = goes.peer.link
-    for table in (link.opened, link.flows, link.reply_flows, link.flows_to, link.flows_from, link.sources):
+    for table in (link.opened, link.flows, link.checked_flows, link.flows_to, link.flows_from, link.sources):
         assert not table
     assert link not in world.hub.links
     assert all(link not in links for links in world.hub.told_by.values())

@@ -4,7 +4,7 @@ import pytest
 from scenarios.harness import World
 
 from agpd.errors import Code
-from agpd.gateway.link import Flow, Watchdog
+from agpd.gateway.link import EVERY_KIND, Flow, Watchdog
 from agpd.wire import frames
 from agpd.wire.frames import Kind
 
@@ -19,31 +19,53 @@ def link(world):
     return world.peer().link
 
 
-def flow() -> Flow:
-    return Flow(None, None)
+REPLIES = frozenset({int(Kind.REPLY)})
+
+
+def flow(kinds: frozenset[int] = EVERY_KIND) -> Flow:
+    return Flow(None, None, kinds)
 
 
 def test_flows_are_forgotten_by_destination_and_by_source(link):
     pairs = [(d, s) for d in (1, 2, 3) for s in (7, 8)]
     for d, s in pairs:
-        link.remember(d << 32 | s, flow(), reply_only=d == 3)
-    assert set(link.reply_flows) == {3 << 32 | 7, 3 << 32 | 8}
+        link.remember(d << 32 | s, flow(REPLIES if d == 3 else EVERY_KIND))
+    assert set(link.checked_flows) == {3 << 32 | 7, 3 << 32 | 8}
     link.forget_destination(1)
     link.forget_source(7)
     assert set(link.flows) == {2 << 32 | 8}
-    assert set(link.reply_flows) == {3 << 32 | 8}
+    assert set(link.checked_flows) == {3 << 32 | 8}
     link.forget_destination(3)
     link.forget_source(8)
     assert not link.flows
-    assert not link.reply_flows
+    assert not link.checked_flows
     link.forget_source(8)
     link.forget_destination(1)
+
+
+def test_only_flows_that_may_carry_everything_are_left_to_the_forwarding_loop(link):
+    pair = 5 << 32 | 6
+    link.remember(pair, flow(REPLIES))
+    assert (set(link.flows), set(link.checked_flows)) == (set(), {pair})
+    link.remember(pair, flow())
+    assert (set(link.flows), set(link.checked_flows)) == ({pair}, set())
+    link.remember(pair, flow(EVERY_KIND - REPLIES))
+    assert (set(link.flows), set(link.checked_flows)) == (set(), {pair})
+
+
+def test_one_flow_is_forgotten_without_a_trace(link):
+    for pair in (1 << 32 | 7, 1 << 32 | 8):
+        link.remember(pair, flow())
+    link.forget_flow(1 << 32 | 7)
+    assert (link.flows_to, link.flows_from) == ({1: {1 << 32 | 8}}, {8: {1 << 32 | 8}})
+    link.forget_flow(1 << 32 | 8)
+    assert (link.flows, link.flows_to, link.flows_from) == ({}, {}, {})
 
 
 def test_an_agent_that_stays_home_is_not_told(link):
     remembered = flow()
     remembered.told = link
-    link.remember(5 << 32 | 6, remembered, reply_only=False)
+    link.remember(5 << 32 | 6, remembered)
     link.stay_home(7, 5)
     assert remembered.told is link
     link.stay_home(6, 5)

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from scenarios.rules import Crossing
 
 from agpd.errors import Code, Refused
 from agpd.names import parse, parse_pattern
@@ -32,7 +33,7 @@ class World:
         self.router = router_class(
             itertools.count(1).__next__,
             random.Random(1).randrange,
-            lambda verb, source, target: (verb, source.organization, str(target)) in self.grants,
+            Crossing(lambda verb, source, target: (verb, source.organization, str(target)) in self.grants),
         )
 
     def link(self) -> Pipe:
