@@ -16,6 +16,9 @@ class Rights(Protocol):
     def permits(self, verb: str, name: Name) -> bool:
         """May its holder do `verb` to `name`, as far as the token goes?"""
 
+    def permits_pattern(self, verb: str, pattern: Pattern) -> bool:
+        """The same for the verbs whose object is a pattern: observe, route."""
+
 
 class Access(Protocol):
     """A verified token. Times are Unix seconds."""
@@ -70,6 +73,10 @@ class Principal:
     def permits(self, verb: str, name: Name) -> bool:
         """Does its token, if it has one, allow this?"""
         return self.access is None or self.access.scopes.permits(verb, name)
+
+    def permits_pattern(self, verb: str, pattern: Pattern) -> bool:
+        """The same for the verbs whose object is a pattern: observe, route."""
+        return self.access is None or self.access.scopes.permits_pattern(verb, pattern)
 
 
 def narrower(one: Pattern, other: Pattern) -> Pattern | None:

@@ -31,8 +31,7 @@ def hello(hub: Hub, frame: Frame, link: Link) -> None:
     said = frames.decode(frame.body, frames.Hello)
     limits = hub.admission.limits
     version = agree_version(said)
-    if said.token:
-        _show_token(hub, link, said.token)
+    _identify(hub, link, said.token)
     link.epoch = said.epoch
     link.reassembly.limit = limits.frame_limit_bytes
     welcome = frames.Welcome(
@@ -51,10 +50,11 @@ def hello(hub: Hub, frame: Frame, link: Link) -> None:
         link.send(frames.encode(Kind.DRAIN, frames.Refusal(Code.SHUTTING_DOWN)))
 
 
-def _show_token(hub: Hub, link: Link, token: str) -> None:
+def _identify(hub: Hub, link: Link, token: str) -> None:
     """Whoever greets with a token wants it to hold: there is no session without it."""
     try:
-        link.principal = hub.tokens.authenticate(token, link.principal)
+        principal = hub.tokens.authenticate(token, link.principal) if token else link.principal
+        hub.identify(link, principal)
     except Refused as refusal:
         raise Fatal(refusal.code, refusal.detail) from None
 
@@ -62,7 +62,7 @@ def _show_token(hub: Hub, link: Link, token: str) -> None:
 def authenticate(hub: Hub, frame: Frame, link: Link) -> None:
     """AUTHENTICATE: from now on another token holds on this connection."""
     token = frames.decode(frame.body, frames.Token).token
-    link.principal = hub.tokens.authenticate(token, link.principal)
+    hub.identify(link, hub.tokens.authenticate(token, link.principal))
     _ok(link, frame, body=frames.Seconds(hub.tokens.seconds_left(link.principal)))
 
 
@@ -70,6 +70,8 @@ def register(hub: Hub, frame: Frame, link: Link) -> None:
     """REGISTER: bind an agent's name to the connection."""
     name = names.parse_instance(_name(frame))
     hub.admission.check_register(link, name)
+    if hub.router.agent(name) is None:  # else it is taken over
+        hub.quotas.check_agents(name.organization, hub.router.usage(name.organization).agents)
     registration = hub.router.register(link, name, _may_take_over(hub, link, name))
     agent = registration.agent
     if registration.displaced is not None:
@@ -139,18 +141,32 @@ def subscribe(hub: Hub, frame: Frame, link: Link) -> None:
     limit = hub.admission.limits.subscriptions_per_connection
     if text.endswith("*"):
         pattern = names.parse_pattern(text)
+        _check_scope(link.principal.permits_pattern("observe", pattern), f"observe {pattern}")
         if pattern not in agent.observing:
             hub.admission.check_room(held, limit, Code.TOO_MANY_SUBSCRIPTIONS)
+            _check_quota(hub, agent)
         hub.router.observe(agent, pattern)
         _ok(link, frame)
         return
     topic = names.parse_type(text)
+    _check_scope(link.principal.permits("subscribe", topic), f"subscribe {topic}")
     if topic not in agent.entries:
         hub.admission.check_room(held, limit, Code.TOO_MANY_SUBSCRIPTIONS)
+        _check_quota(hub, agent)
     presence = hub.router.subscribe(agent, topic)
     link.stay_home(frame.source, agent.entries[topic].number)
     _ok(link, frame)
     hub.tell(presence)
+
+
+def _check_scope(permitted: bool, what: str) -> None:
+    if not permitted:
+        raise Refused(Code.NOT_PERMITTED, f"the scopes of the token do not allow to {what}")
+
+
+def _check_quota(hub: Hub, agent: Agent) -> None:
+    organization = agent.name.organization
+    hub.quotas.check_subscriptions(organization, hub.router.usage(organization).subscriptions)
 
 
 def unsubscribe(hub: Hub, frame: Frame, link: Link) -> None:
@@ -169,7 +185,9 @@ def unsubscribe(hub: Hub, frame: Frame, link: Link) -> None:
 def open_(hub: Hub, frame: Frame, link: Link) -> None:
     """OPEN: the handle of a name, if the agent may send there."""
     agent = _agent(frame, link)
-    entry = hub.router.pin(agent, names.parse(_name(frame)))
+    name, may = names.parse(_name(frame)), link.principal.permits
+    _check_scope(may("publish", name) or may("request", name), f"publish {name}")
+    entry = hub.router.pin(agent, name)
     number = entry.number
     if number in link.opened:
         hub.router.unpin(entry)  # one pin for each link is enough
@@ -197,6 +215,7 @@ def set_route(hub: Hub, frame: Frame, link: Link) -> None:
     agent = _agent(frame, link)
     route = frames.decode(frame.body, frames.Route)
     pattern, via = names.parse_pattern(route.pattern), names.parse_instance(route.via)
+    _check_scope(link.principal.permits_pattern("route", pattern), f"route {pattern}")
     carrier = hub.router.agent(via)
     if carrier is not None and carrier.link is not link:
         # Nobody is made to carry what it did not ask for.
@@ -218,6 +237,7 @@ def watch(hub: Hub, frame: Frame, link: Link) -> None:
     """WATCH: who is there now, as far as one frame holds it, then the others, then who joins and leaves."""
     agent = _agent(frame, link)
     topic = names.parse_type(_name(frame))
+    _check_scope(link.principal.permits("watch", topic), f"watch {topic}")
     if topic not in agent.watches:
         limit = hub.admission.limits.watches_per_connection
         hub.admission.check_room(hub.router.counts(link).watches, limit, Code.TOO_MANY_WATCHES)

@@ -59,6 +59,19 @@ class Counts(NamedTuple):
     watches: int
 
 
+class Usage:
+    """What one organization holds over all links. `subscriptions` as in `Counts`."""
+
+    __slots__ = ("agents", "subscriptions")
+
+    def __init__(self) -> None:
+        self.agents = 0
+        self.subscriptions = 0
+
+
+NO_USAGE = Usage()
+
+
 class Held:
     """What one link holds: its agents, the routes set over it, and running sums over its agents."""
 
@@ -80,6 +93,7 @@ class Connections:
     def __init__(self) -> None:
         self.links: dict[Link, Held] = {}
         self.agents: dict[Name, Agent] = {}
+        self._usage: dict[str, Usage] = {}
 
     def attach(self, link: Link) -> None:
         """Know a link. Attaching it again changes nothing."""
@@ -94,8 +108,22 @@ class Connections:
         """Put an agent on its link, which must be attached (else `KeyError`)."""
         self.links[agent.link].agents[agent.name] = agent
         self.agents[agent.name] = agent
+        self._usage.setdefault(agent.name.organization, Usage()).agents += 1
 
     def remove(self, agent: Agent) -> None:
         """Take an agent off its link."""
         del self.links[agent.link].agents[agent.name]
         del self.agents[agent.name]
+        usage = self._usage[agent.name.organization]
+        usage.agents -= 1
+        if not usage.agents:
+            del self._usage[agent.name.organization]
+
+    def subscribed(self, agent: Agent, change: int) -> None:
+        """An agent has so many subscriptions more, or less."""
+        self.links[agent.link].subscriptions += change
+        self._usage[agent.name.organization].subscriptions += change
+
+    def usage(self, organization: str) -> Usage:
+        """What an organization holds."""
+        return self._usage.get(organization, NO_USAGE)

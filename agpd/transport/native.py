@@ -75,6 +75,8 @@ class NativeProtocol(asyncio.Protocol):
                 self._tired = True
                 link.hold()
                 self._hub.turn.call_soon(self._go_on)
+            if link.meter is not None:
+                link.meter.charge()
             if link.queued > link.answers_limit and not link.writable:
                 self._hub.end(link, Code.SLOW_CONSUMER, "does not read what it asks for")
         except Fatal as fatal:

@@ -209,6 +209,11 @@ class Granted:
     def permits(self, verb: str, name: Name) -> bool:
         return any(each == verb and pattern.matches(name) for each, pattern in self.rights)
 
+    def permits_pattern(self, verb: str, pattern: Pattern) -> bool:
+        return any(
+            each == verb and pattern.prefix[: len(own.prefix)] == own.prefix for each, own in self.rights
+        )
+
 
 @dataclass
 class TokenDesk:

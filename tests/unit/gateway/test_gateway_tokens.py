@@ -159,3 +159,56 @@ def test_the_scope_to_register(world, desk):
     with pytest.raises(Refused) as caught:
         peer.register("acme/dev/clerk/1")
     assert caught.value.code is Code.NOT_PERMITTED
+
+
+def scoped(world: World, desk: TokenDesk, scope: str):
+    """An agent with these scopes beside the one to register."""
+    peer = world.peer(token=desk.issue(scope=f"register:acme/* {scope}"))
+    return peer.register(f"{WRITER}/1")
+
+
+CLERK = "acme/dev/clerk"
+
+
+@pytest.mark.parametrize(
+    ("scope", "kind", "body"),
+    [
+        (f"subscribe:{CLERK}", Kind.SUBSCRIBE, frames.Named(CLERK)),
+        ("observe:acme/dev/*", Kind.SUBSCRIBE, frames.Named("acme/dev/*")),
+        (f"watch:{CLERK}", Kind.WATCH, frames.Named(CLERK)),
+        (f"publish:{CLERK}", Kind.OPEN, frames.Named(CLERK)),
+        (f"request:{CLERK}", Kind.OPEN, frames.Named(CLERK)),
+        ("route:acme/*", Kind.SET_ROUTE, frames.Route("acme/*", f"{WRITER}/1")),
+    ],
+)
+def test_each_act_needs_its_scope(desk, scope, kind, body):
+    world = World(tokens=desk.tokens(), grants=[("acme/*", "observe", "acme/dev/*")])
+    agent = scoped(world, desk, scope)
+    agent.peer.ask(kind, body, source=agent.handle)
+    verb = scope.partition(":")[0]
+    other = next(each for each in ("watch", "subscribe") if each != verb)
+    stranger = world.peer(token=desk.issue(scope=f"register:acme/* {other}:acme/*"))
+    stranger = stranger.register(f"{WRITER}/2")
+    with pytest.raises(Refused) as caught:
+        stranger.peer.ask(kind, body, source=stranger.handle)
+    assert caught.value.code is Code.NOT_PERMITTED
+
+
+def test_a_scope_to_ask_is_none_to_publish(world, desk):
+    clerk = world.agent(f"{CLERK}/1")
+    agent = scoped(world, desk, f"request:{CLERK}")
+    agent.publish(clerk.name, b"news", receipt=True)
+    agent.peer.expect_refused(Code.NOT_PERMITTED)
+    agent.publish(clerk.name, b"question", kind=Kind.REQUEST)
+    clerk.expect_delivery(b"question", to=clerk.name, kind=Kind.REQUEST)
+
+
+def test_an_announced_handle_is_no_way_round_the_scope(world, desk):
+    clerk = world.agent(f"{CLERK}/1")
+    agent = scoped(world, desk, "watch:acme/*")
+    clerk.publish(agent.name, b"question", kind=Kind.REQUEST)
+    there = agent.expect_delivery(b"question", to=agent.name, kind=Kind.REQUEST).source
+    agent.publish(there, b"news", receipt=True)
+    agent.peer.expect_refused(Code.NOT_PERMITTED)
+    agent.publish(there, b"answer", kind=Kind.REPLY)
+    clerk.expect_delivery(b"answer", to=clerk.name, kind=Kind.REPLY)
