@@ -250,6 +250,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 KINDS = settings.kinds_of(Config)
+_BASE_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?\Z")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s\[\]:/]+)):([0-9]{1,5})\Z")
 
 
@@ -307,7 +308,8 @@ def is_loopback(host: str) -> bool:
 
 def check(config: Config) -> None:
     """Settings must fit each other. Raises `ConfigError` that says what to change."""
-    _check_listen(config.listen, config.tls)
+    _check_listen(config.listen, config.tls, control=config.control.enabled)
+    _check_control(config.control)
     _check_limits(config.limits, config.outbox)
     for number, grant in enumerate(config.grants):
         _check_pattern(f"grants[{number}].subject", grant.subject)
@@ -325,20 +327,49 @@ def _check_pattern(where: str, text: str) -> None:
         raise ConfigError(f"{where}: {error.detail}; write org/*, org/ns/*, org/ns/type or *") from error
 
 
-def _check_listen(listen: Listen, tls: Tls) -> None:
-    host, _ = split_address(listen.native)
+def _check_listen(listen: Listen, tls: Tls, *, control: bool) -> None:
+    settings = ("native", "grpc", "http") if control else ("native",)
+    hosts: dict[str, str] = {}
+    for name in settings:
+        address = getattr(listen, name)
+        if address or name == "native":
+            host, port = split_address(address, f"listen.{name}")
+            where = f"{host}:{port}"
+            if port and where in hosts:
+                raise ConfigError(
+                    f"listen.{name} = {address!r} is that of listen.{hosts[where]}: choose another"
+                )
+            hosts[where] = name
     if listen.plaintext:
-        if not is_loopback(host) and not listen.plaintext_anywhere:
-            raise ConfigError(
-                f"listen.plaintext on {host} lets everyone who reaches it use any name; listen on 127.0.0.1, "
-                "or set listen.plaintext_anywhere = true"
-            )
+        _check_plaintext(listen, settings)
         return
     missing = [f"tls.{name}" for name in ("certificate", "key", "ca") if not getattr(tls, name)]
     if missing:
         raise ConfigError(
             f"TLS needs {', '.join(missing)}: make the files with `agpctl pki`, "
             "try `agpd dev`, which makes its own, or set listen.plaintext = true on loopback"
+        )
+
+
+def _check_plaintext(listen: Listen, settings: Sequence[str]) -> None:
+    for name in settings:
+        address = getattr(listen, name)
+        if not address or listen.plaintext_anywhere:
+            continue
+        host, _ = split_address(address, f"listen.{name}")
+        if not is_loopback(host):
+            raise ConfigError(
+                f"listen.plaintext on {host} lets everyone who reaches it use any name; listen on 127.0.0.1, "
+                "or set listen.plaintext_anywhere = true"
+            )
+
+
+def _check_control(control: Control) -> None:
+    """The URL that clients are told must be one, without a path: those of tenants begin behind it."""
+    if control.public_url and not _BASE_URL.match(control.public_url):
+        raise ConfigError(
+            f"control.public_url = {control.public_url!r} is no address of this gateway: write https://host or "
+            "https://host:port, without a path"
         )
 
 

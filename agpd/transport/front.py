@@ -9,7 +9,7 @@ from pathlib import Path
 from agpd.config import Config
 from agpd.telemetry.logs import event
 from agpd.transport.listener import Listener
-from agpd.transport.tls import Certificates
+from agpd.transport.tls import Certificates, OptionalClients
 
 _log = logging.getLogger("agpd.gateway")
 
@@ -35,7 +35,7 @@ def listener(
     sock: socket.socket,
     make_protocol: Callable[[], asyncio.BaseProtocol],
     *,
-    trust: Certificates | None,
+    trust: Certificates | OptionalClients | None,
     accepting: Callable[[], bool],
     share: int = 1,
 ) -> Listener:

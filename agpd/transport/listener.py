@@ -20,7 +20,7 @@ import uvloop
 from agpd.telemetry.logs import event
 from agpd.transport.bucket import Bucket
 from agpd.transport.sockets import FAILURES, failure_of, source_of
-from agpd.transport.tls import Certificates
+from agpd.transport.tls import Certificates, OptionalClients
 
 ACCEPTS_PER_WAKE_UP = 64
 DESCRIPTOR_PAUSE_S = 0.25
@@ -61,7 +61,7 @@ class Listener:
         sock: socket.socket,
         make_protocol: Callable[[], asyncio.BaseProtocol],
         *,
-        certificates: Certificates | None,
+        certificates: Certificates | OptionalClients | None,
         accepting: Callable[[], bool],
         on_refused: Callable[[str], None],
         prehandshake_limit: int = 256,

@@ -44,18 +44,24 @@ class _Connection(ssl.SSLObject):
 
 
 def server_context(
-    certificate: Path, key: Path, cas: Sequence[Path], crl: Path | None = None
+    certificate: Path,
+    key: Path,
+    cas: Sequence[Path],
+    crl: Path | None = None,
+    *,
+    verify: ssl.VerifyMode = ssl.CERT_REQUIRED,
 ) -> ssl.SSLContext:
     """A context for an agent-facing listener.
 
     `cas` are PEM bundles of the authorities whose clients are let in; `crl` holds one revocation list of each
-    of them, and only leaf certificates are looked up in it. Raises `TlsConfigError`.
+    of them, and only leaf certificates are looked up in it. With `verify` CERT_OPTIONAL clients may come without a
+    certificate; one that is shown is checked all the same. Raises `TlsConfigError`.
     """
     authorities = _authorities(cas)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = _Connection
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = verify
     context.options |= ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     # Python 3.11 takes one group; left alone it offers P-521 and X448 too.
@@ -70,8 +76,30 @@ def server_context(
     return context
 
 
+class Pem(NamedTuple):
+    """What gRPC makes its own context of: key, certificate chain and authorities."""
+
+    key: bytes
+    chain: bytes
+    authorities: bytes
+
+
+class OptionalClients:
+    """The same files for a listener whose clients need no certificate."""
+
+    def __init__(self, certificates: "Certificates") -> None:
+        self._certificates = certificates
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context for the next handshake."""
+        return self._certificates._loaded.optional
+
+
 class _Loaded(NamedTuple):
     context: ssl.SSLContext
+    optional: ssl.SSLContext
+    pem: Pem
     profile: Profile
     revoked: frozenset[tuple[bytes, int]]
     crl_lives: list[tuple[float, float]]  # thisUpdate, nextUpdate of each list
@@ -107,6 +135,16 @@ class Certificates:
     def context(self) -> ssl.SSLContext:
         """The context for the next handshake."""
         return self._loaded.context
+
+    @property
+    def optional(self) -> OptionalClients:
+        """The contexts for clients that may come without a certificate."""
+        return OptionalClients(self)
+
+    @property
+    def pem(self) -> Pem:
+        """What the contexts are made of."""
+        return self._loaded.pem
 
     @property
     def profile(self) -> Profile:
@@ -150,7 +188,15 @@ class Certificates:
         revoked = frozenset(
             (crl.issuer.public_bytes(), entry.serial_number) for crl in lists for entry in crl
         )
-        return _Loaded(context, profile, revoked, [_life(crl) for crl in lists])
+        optional = server_context(
+            self._certificate, self._key, self._cas, self._crl, verify=ssl.CERT_OPTIONAL
+        )
+        pem = Pem(
+            _read(self._key, _GATEWAY_ISSUE),
+            _read(self._certificate, _GATEWAY_ISSUE),
+            b"\n".join(_read(path, "name the CA's certificate, ca.pem") for path in self._cas),
+        )
+        return _Loaded(context, optional, pem, profile, revoked, [_life(crl) for crl in lists])
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

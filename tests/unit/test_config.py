@@ -1,5 +1,6 @@
 """The settings, their defaults, and what must fit together."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,38 @@ def test_grants_and_tenants_follow_the_grammar(flag: str, match: str) -> None:
 )
 def test_limits_that_contradict_each_other(sets: list[str], match: str) -> None:
     wrong(match, *sets)
+
+
+CONTROL = ["listen.plaintext=true", "control.enabled=true"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("listen.http=here", "listen.http = 'here' is no address"),
+        ("listen.grpc=here", "listen.grpc = 'here' is no address"),
+        ("listen.http=0.0.0.0:7421", "plaintext on 0.0.0.0"),
+        ("listen.grpc=0.0.0.0:46357", "plaintext on 0.0.0.0"),
+        ("listen.http=127.0.0.1:7420", "listen.http = '127.0.0.1:7420' is that of listen.native"),
+        ("listen.grpc=127.0.0.1:7421", "is that of listen"),
+        ("control.public_url=gateway.example", "write https://host"),
+        ("control.public_url=https://gateway.example/agpd", "without a path"),
+        ("control.public_url=https://gateway.example/", "without a path"),
+        ("control.public_url=https://a@gateway.example", "write https://host"),
+    ],
+)
+def test_addresses_of_the_control_plane_are_checked_when_it_runs(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load(None, {}, [*CONTROL, setting])
+    if setting.startswith("listen"):
+        load(None, {}, ["listen.plaintext=true", setting])  # control: without it they are not used
+
+
+def test_the_control_plane_may_listen_nowhere_and_everywhere() -> None:
+    load(None, {}, [*CONTROL, "listen.http=", "listen.grpc="])
+    load(None, {}, [*CONTROL, "listen.http=127.0.0.1:0", "listen.grpc=127.0.0.1:0"])
+    load(None, {}, [*CONTROL, "control.public_url=https://gateway.example:7421"])
+    load(None, {}, [*CONTROL, "control.public_url=http://[::1]:7421"])
 
 
 def test_limits_may_be_equal_and_the_budget_absent() -> None:

@@ -297,3 +297,35 @@ def test_the_flag_for_any_name_reaches_the_profile(world):
     with pytest.raises(Fatal, match="accept_any_name"):
         principal_of(der_of(anybody), certificates_of(world).profile)
     assert principal_of(der_of(anybody), certificates_of(world, accept_any_name=True).profile)
+
+
+def test_a_listener_with_optional_certificates_lets_in_who_shows_none_but_nobody_with_a_bad_one(
+    world, tmp_path
+):
+    certificates = certificates_of(world)
+    server, _ = converse(certificates.optional.context, world.client())
+    assert server.version() == "TLSv1.3"
+    assert server.getpeercert(True) is None
+    server, _ = converse(certificates.optional.context, world.client(world.agent))
+    assert server.getpeercert(True) == der_of(world.agent)
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        converse(
+            certificates.optional.context, world.client(World(tmp_path / "b", "b").issue("acme/x/y", "eve"))
+        )
+    with pytest.raises(ssl.SSLError):  # control: elsewhere a certificate is a must
+        converse(certificates.context, world.client())
+
+
+def test_a_reload_changes_the_optional_context_and_what_grpc_is_given_too(world):
+    certificates = certificates_of(world)
+    optional, before = certificates.optional, certificates.pem
+    converse(optional.context, world.client(world.agent))
+    assert before.authorities.strip() == world.ca.read_bytes().strip()
+    world.authority.revoke(world.agent.serial, NOW)
+    world.authority.issue_gateway(["localhost"], world.directory / "gateway", NOW)
+    certificates.reload()
+    with pytest.raises(ssl.SSLError, match="revoked"):
+        converse(optional.context, world.client(world.agent))
+    converse(optional.context, world.client())
+    assert certificates.pem.chain != before.chain
+    assert certificates.pem.chain == world.gateway.certificate.read_bytes()
