@@ -1,4 +1,4 @@
-"""What time does to connections: greeting and frame deadlines, pings, stalls, the memory budget, lingering ends.
+"""What time does to connections: deadlines of greeting and frames, ends of tokens, pings, stalls, the memory budget.
 
 One periodic check for all links instead of timers for each: a link that is idle costs a few comparisons a round, and
 the data path reads no clock. The clock is passed in.
@@ -128,6 +128,8 @@ class Lifecycle:
         if link.session.state is State.GREETING:
             late = now - watch.started_at > self._deadlines.hello_s
             return (Code.HANDSHAKE_TIMEOUT, "") if late else None
+        if link.principal.access is not None and (code := self._hub.tokens.verdict(link.principal)):
+            return code, ""
         if not link.writable and (verdict := self._judge_stall(link, watch, now)):
             return verdict
         if link.writable:

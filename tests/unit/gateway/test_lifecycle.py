@@ -1,7 +1,7 @@
 """agpd/gateway/lifecycle.py: every deadline, with time in hand."""
 
 import pytest
-from scenarios.harness import MIB, Agent, World
+from scenarios.harness import MIB, Agent, TokenDesk, World
 
 from agpd.config import Config, Limits
 from agpd.config import Outbox as OutboxSettings
@@ -342,3 +342,37 @@ def test_links_of_all_parts_count_against_the_budget():
     assert world.ends == []
     world.lifecycle.step()
     assert [code for _, code, _ in world.ends] == [Code.SLOW_CONSUMER]
+
+
+def test_connections_end_with_their_tokens_and_not_before():
+    desk = TokenDesk()
+    world = Rounds(tokens=desk.tokens())
+    short, long, revoked = desk.issue(life_s=10), desk.issue(life_s=60), desk.issue()
+    peers = [world.peer(token=token) for token in (short, long, revoked)]
+    bare = world.peer()
+    for _ in range(12):
+        desk.time += 1
+        world.run(1)
+    for peer in (*peers, bare):
+        peer.silent()
+    desk.revoke(revoked)
+    desk.time += 1
+    world.run(1)
+    peers[0].expect_closed(Code.TOKEN_EXPIRED)
+    peers[1].silent()
+    peers[2].expect_closed(Code.TOKEN_REVOKED)
+    bare.silent()
+
+
+def test_a_renewed_token_keeps_the_connection():
+    desk = TokenDesk()
+    world = Rounds(tokens=desk.tokens())
+    peer = world.peer(token=desk.issue(life_s=10))
+    desk.time += 8
+    peer.ask(Kind.AUTHENTICATE, frames.Token(desk.issue(life_s=10)))
+    desk.time += 8
+    world.run(1)
+    peer.silent()
+    desk.time += 5
+    world.run(1)
+    peer.expect_closed(Code.TOKEN_EXPIRED)
