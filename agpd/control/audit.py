@@ -1,32 +1,83 @@
-"""The audit log: append-only, each entry chained to the one before it by its digest."""
+"""The audit log as a service: who did what, and whether the log is still what was written."""
 
-import hashlib
-from collections.abc import Sequence
+from agpd.control import chain
+from agpd.control.caller import Caller
+from agpd.control.resources import AuditCheck, AuditEvent, Page
+from agpd.control.store import Store
+from agpd.errors import Code, ConfigError, Refused
 
-import msgspec
-from sqlalchemy import Connection, select
-
-from agpd.control.model import audit
-from agpd.control.resources import AuditEvent
-
-GENESIS = "0" * 64
+CHUNK = 200  # events that are checked at a time, 2 ms
 
 
-def digest(before: str, event: AuditEvent) -> str:
-    """SHA-256 (hex) of the digest before and of the event without its own."""
-    body = msgspec.structs.asdict(event)
-    del body["digest"]
-    return hashlib.sha256(before.encode() + msgspec.json.encode(body, order="sorted")).hexdigest()
+class Audit:
+    """Reads the log. Nothing here changes it: writes of the store do."""
+
+    def __init__(self, store: Store, page_limit: int) -> None:
+        self._store = store
+        self._page_limit = page_limit
+
+    async def events(
+        self, caller: Caller, tenant: str = "", after: str = "", limit: int = 0
+    ) -> Page[AuditEvent]:
+        """Events of a tenant, the oldest first; for operators and the empty name, of all.
+
+        Raises `Refused`: NOT_FOUND, NOT_PERMITTED, INVALID_REQUEST (`after` is not what a page had as `next`).
+        """
+        if tenant:
+            caller.check_admin(tenant, f"tenant {tenant}")
+        else:
+            caller.check_operator()
+        limit = min(limit or self._page_limit, self._page_limit)
+        sequence = _sequence(after)
+        found = await self._store.read(
+            lambda connection: chain.events_after(connection, sequence, limit + 1, tenant)
+        )
+        items = found[:limit]
+        return Page(items=items, next=str(items[-1].sequence) if len(found) > limit else "")
+
+    async def verify(self, caller: Caller) -> AuditCheck:
+        """Check the whole log, a part at a time. Raises `Refused(NOT_PERMITTED)`: it is for operators."""
+        caller.check_operator()
+        return await verify(self._store)
 
 
-def append(connection: Connection, events: Sequence[AuditEvent]) -> None:
-    """Number the events, chain them and write them, in the caller's transaction."""
-    row = connection.execute(
-        select(audit.c.sequence, audit.c.digest).order_by(audit.c.sequence.desc()).limit(1)
-    ).first()
-    sequence, before = (0, GENESIS) if row is None else (row[0], row[1])
-    for event in events:
-        sequence += 1
-        event.sequence = sequence
-        before = event.digest = digest(before, event)
-    connection.execute(audit.insert(), [msgspec.structs.asdict(event) for event in events])
+async def verify(store: Store) -> AuditCheck:
+    """Follow the chain from its start to the sealed head."""
+    try:
+        head, last = await store.read(
+            lambda connection: (chain.head(connection, store.sealer), chain.last(connection))
+        )
+    except ConfigError as error:
+        return AuditCheck(intact=False, sequence=0, digest="", reason=str(error))
+    end = chain.START
+    try:
+        while end.sequence < head.sequence:
+            end = await _follow(store, end, head.sequence - end.sequence)
+        if end != head:
+            raise chain.Broken(end.sequence, "the last event is not what was written")
+        if last > head.sequence:
+            raise chain.Broken(head.sequence + 1, "an event was added behind the end")
+    except chain.Broken as broken:
+        return AuditCheck(
+            intact=False,
+            sequence=head.sequence,
+            digest=head.digest,
+            broken=broken.sequence,
+            reason=broken.reason,
+        )
+    return AuditCheck(intact=True, sequence=head.sequence, digest=head.digest)
+
+
+async def _follow(store: Store, end: chain.Head, rest: int) -> chain.Head:
+    reached = await store.read(lambda connection: chain.follow(connection, end, min(rest, CHUNK)))
+    if reached == end:
+        raise chain.Broken(end.sequence + 1, "events are missing at the end")
+    return reached
+
+
+def _sequence(after: str) -> int:
+    if not after:
+        return 0
+    if not (after.isascii() and after.isdigit() and len(after) < 19):
+        raise Refused(Code.INVALID_REQUEST, "after is not the `next` of a page")
+    return int(after)

@@ -1,4 +1,7 @@
-"""The tables of the control plane. SQLite and PostgreSQL alike; `migrations/` makes them."""
+"""The tables of the control plane, SQLite and PostgreSQL alike.
+
+Databases get them from `migrations/`: after a change here run `scripts/migration.py`.
+"""
 
 from sqlalchemy import (
     JSON,
@@ -236,12 +239,23 @@ signing_key = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("sequence", _Serial, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),
-    Column("actor", String(255), nullable=False),
-    Column("tenant", String(63), nullable=False, index=True),
-    Column("action", String(64), nullable=False),
-    Column("object", String(512), nullable=False),
-    Column("detail", JSON, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("tenant", SEGMENT, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON as it was digested
     Column("digest", String(64), nullable=False),
+    Index("ix_audit_tenant", "tenant", "sequence"),
+)
+
+# One row: how far the chain of `audit` goes, sealed with the key of the control plane.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("seal", String(64), nullable=False),
 )

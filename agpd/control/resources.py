@@ -196,6 +196,19 @@ class AuditEvent(Resource, kw_only=True, forbid_unknown_fields=True):
     digest: str = ""
 
 
+class AuditCheck(Resource, kw_only=True, forbid_unknown_fields=True):
+    """Is the audit log what was written? `sequence` and `digest` are those of its last event.
+
+    Otherwise `broken` is the first sequence that is not, and `reason` says how.
+    """
+
+    intact: bool
+    sequence: int
+    digest: str
+    broken: int = 0
+    reason: str = ""
+
+
 class Query(Resource, kw_only=True, forbid_unknown_fields=True):
     """What to find. All that is given must hold; `labels` each; `text` is searched for in words."""
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from agpd.config import Control as Settings
+from agpd.control.audit import Audit
+from agpd.control.sealing import Sealer
 from agpd.control.store import Store
+from agpd.control.tenants import Namespaces, Tenants, Types
 
 
 class Control:
@@ -17,11 +20,20 @@ class Control:
         self.settings = settings
         self.store = store
         self.clock = clock
+        self.audit = Audit(store, settings.page_limit)
+        self.tenants = Tenants(store, settings.page_limit)
+        self.namespaces = Namespaces(store, settings.page_limit)
+        self.types = Types(store, settings.page_limit)
 
     @classmethod
     async def open(cls, settings: Settings, clock: Callable[[], float] = time.time) -> Self:
-        """Open or make the database. Raises `ConfigError`."""
-        return cls(settings, await Store.open(database_url(settings), clock), clock)
+        """Open or make the database, and the key beside it. Raises `ConfigError`."""
+        sealer = Sealer.open(state_directory(settings) / "control.key")
+        return cls(settings, await Store.open(database_url(settings), clock, sealer=sealer), clock)
+
+    async def ping(self) -> None:
+        """Does the database answer? Raises `Refused(UNAVAILABLE)`."""
+        await self.store.ping()
 
     async def close(self) -> None:
         """Finish what was asked for, then close the database."""

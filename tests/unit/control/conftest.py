@@ -1,6 +1,8 @@
 """A fresh store on each kind of database, a clock that stands until it is set, and callers of each role."""
 
+import asyncio
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from databases import Cluster
 
 from agpd.control.caller import OPERATOR_TENANT, Caller, Role
+from agpd.control.sealing import KEY_BYTES, Sealer
 from agpd.control.store import Store
 from agpd.names import parse_pattern
 
@@ -32,22 +35,63 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a fresh database that has the tables."""
-    if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'control.db'}"
-        return
-    cluster: Cluster = request.getfixturevalue("postgres")
-    name = f"test{next(_numbers)}"
-    yield (await cluster.create(name)).replace("postgresql:", "postgresql+asyncpg:")
-    await cluster.drop(name)
+@pytest.fixture
+def sealer() -> Sealer:
+    """With the key that the fresh databases are sealed with."""
+    return Sealer(bytes(KEY_BYTES))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database that has the tables."""
+    path = tmp_path_factory.mktemp("template") / "control.db"
+    asyncio.run(_make_tables(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Cluster) -> str:
+    """The name of a PostgreSQL database that has the tables."""
+
+    async def make() -> None:
+        await _make_tables(await postgres.create("template_of_tests"))
+
+    asyncio.run(make())
+    return "template_of_tests"
+
+
+async def _make_tables(url: str) -> None:
+    store = await Store.open(url, sealer=Sealer(bytes(KEY_BYTES)))
+    await store.close()
 
 
 @pytest.fixture
-async def store(database: str, clock: Clock) -> AsyncIterator[Store]:
-    """An open store on a fresh database; the test runs once on SQLite and once on PostgreSQL."""
-    store = await Store.open(database, clock)
+async def postgres_database(postgres: Cluster, postgres_template: str) -> AsyncIterator[str]:
+    """The URL of a fresh PostgreSQL database that has the tables."""
+    name = f"test{next(_numbers)}"
+    yield await postgres.create(name, postgres_template)
+    await postgres.drop(name)
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path, sqlite_template: Path) -> str:
+    """The URL of a fresh SQLite database that has the tables."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh database that has the tables: a test runs once on SQLite and once on PostgreSQL."""
+    url: str = request.getfixturevalue(
+        "sqlite_database" if request.param == "sqlite" else "postgres_database"
+    )
+    return url
+
+
+@pytest.fixture
+async def store(database: str, clock: Clock, sealer: Sealer) -> AsyncIterator[Store]:
+    """An open store on a fresh database of each kind."""
+    store = await Store.open(database, clock, sealer=sealer)
     yield store
     await store.close()
 
