@@ -28,10 +28,10 @@ class Caller:
     label: str
     client: str = ""  # id of the client that the token was issued to
 
-    def check_operator(self) -> None:
+    def check_operator(self, act: str = "do this") -> None:
         """Raises `Refused(NOT_PERMITTED)`."""
         if self.role is not Role.OPERATOR:
-            raise Refused(Code.NOT_PERMITTED, "only operators of the gateway may do this")
+            raise Refused(Code.NOT_PERMITTED, f"only operators of the gateway may {act}")
 
     def administers(self, organization: str) -> bool:
         """Is it an administrator of this tenant?"""

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from agpd.control.resources import Page
 from agpd.errors import Code, Refused
+from agpd.names import parse_pattern
 
 Item = TypeVar("Item")
 
@@ -31,10 +32,33 @@ def check_texts(resource: msgspec.Struct) -> int:
     return len(data)
 
 
-def page_size(limit: int, most: int) -> int:
-    """How many items to answer with. 0 asks for `most`. Raises `Refused(INVALID_REQUEST)` for less."""
+def split_name(name: str, shape: str) -> tuple[str, ...]:
+    """The segments of a name that has as many as `shape`, such as `organization/namespace`; at most three.
+
+    Raises `Refused(INVALID_NAME)`.
+    """
+    segments = parse_pattern(f"{name}/*").prefix
+    if len(segments) != shape.count("/") + 1:
+        raise Refused(Code.INVALID_NAME, f"{name!r} is not of the form {shape}")
+    return segments
+
+
+def changes(before: msgspec.Struct, after: msgspec.Struct) -> dict[str, Any]:
+    """The fields of which `after` has another value, with that value, for the audit log."""
+    was = msgspec.structs.asdict(before)
+    return {
+        field: msgspec.to_builtins(value)
+        for field, value in msgspec.structs.asdict(after).items()
+        if value != was[field]
+    }
+
+
+def page_size(limit: int, most: int, after: str = "") -> int:
+    """How many items to answer with, behind `after`. 0 asks for `most`. Raises `Refused(INVALID_REQUEST)`."""
     if limit < 0:
         raise Refused(Code.INVALID_REQUEST, f"limit = {limit} is below 0")
+    if not after.isascii() or "\0" in after:
+        raise Refused(Code.INVALID_REQUEST, "`after` is not what a page before has given as `next`")
     return min(limit or most, most)
 
 

@@ -1,0 +1,90 @@
+"""What agents are found by: their labels and capabilities, those of their type, and whether an instance runs.
+
+An agent has what its type has; its own label of the same key counts instead of the type's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, literal, select
+
+from agpd.control.model import agent, agent_tag
+from agpd.names import Name
+
+LABEL, CAPABILITY, RUNNING = "l", "c", "r"
+
+Tags = Mapping[tuple[str, str], str]
+"""(kind, key) to value."""
+
+
+def tags_of(labels: Mapping[str, str], capabilities: Sequence[str]) -> Tags:
+    """A capability has an empty value."""
+    found = {(LABEL, key): value for key, value in labels.items()}
+    found.update(((CAPABILITY, capability), "") for capability in capabilities)
+    return found
+
+
+def rows(agent_id: int, type_name: Name, own: Tags, inherited: Tags) -> list[dict[str, Any]]:
+    """The rows of `agent_tag` for an agent."""
+    return [
+        row(agent_id, type_name, kind, key, value, inherited=(kind, key) not in own)
+        for (kind, key), value in {**inherited, **own}.items()
+    ]
+
+
+def row(
+    agent_id: int, type_name: Name, kind: str, key: str, value: str, *, inherited: bool = False
+) -> dict[str, Any]:
+    """One row of `agent_tag`."""
+    return {
+        "agent": agent_id,
+        "kind": kind,
+        "key": key,
+        "value": value,
+        "inherited": inherited,
+        "organization": type_name.organization,
+        "namespace": type_name.namespace,
+        "type": type_name.type,
+    }
+
+
+def inherit(connection: Connection, type_name: Name, before: Tags, after: Tags) -> None:
+    """Let all agents of a type that had the tags `before` have `after`. Statements: two for each tag that differs."""
+    for (kind, key), value in before.items():
+        if after.get((kind, key)) != value:
+            _disinherit(connection, type_name, kind, key, value)
+    for (kind, key), value in after.items():
+        if before.get((kind, key)) != value:
+            _bequeath(connection, type_name, kind, key, value)
+
+
+def _disinherit(connection: Connection, type_name: Name, kind: str, key: str, value: str) -> None:
+    tag = agent_tag.c
+    connection.execute(
+        agent_tag.delete().where(
+            tag.kind == kind,
+            tag.key == key,
+            tag.value == value,
+            of_type(agent_tag.c, type_name),
+            tag.inherited.is_(True),
+        )
+    )
+
+
+def _bequeath(connection: Connection, type_name: Name, kind: str, key: str, value: str) -> None:
+    tag = agent_tag.c
+    own = exists().where(tag.agent == agent.c.id, tag.kind == kind, tag.key == key)
+    constants = row(0, type_name, kind, key, value, inherited=True)
+    del constants["agent"]
+    columns = [literal(constant, tag[name].type) for name, constant in constants.items()]
+    heirs = select(agent.c.id, *columns).where(of_type(agent.c, type_name), ~own)
+    connection.execute(agent_tag.insert().from_select(["agent", *constants], heirs))
+
+
+def of_type(columns: Any, type_name: Name) -> ColumnElement[bool]:
+    """The rows of a table's columns `organization`, `namespace`, `type` that are of this type."""
+    return and_(
+        columns.organization == type_name.organization,
+        columns.namespace == type_name.namespace,
+        columns.type == type_name.type,
+    )
