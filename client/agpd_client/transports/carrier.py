@@ -78,7 +78,7 @@ class Carrier:
     ) -> AnyProtocol:
         host, port = self.address.host, self.address.port
         if context is None:
-            _warn(self.address)
+            warn_of_plaintext(self.address)
         protocol = make_protocol()
         await asyncio.get_running_loop().create_connection(
             lambda: Buffered(protocol), host, port, ssl=context
@@ -86,7 +86,8 @@ class Carrier:
         return protocol
 
 
-def _warn(address: Address) -> None:
+def warn_of_plaintext(address: Address) -> None:
+    """Once for each address that is not on this machine."""
     if not address.is_loopback and address not in _warned:
         _warned.add(address)
         warnings.warn(

@@ -13,7 +13,7 @@ def control_address(gateway: Address, given: str | None, environ: Mapping[str, s
     Raises `ValueError` that shows how to write it.
     """
     text = given or environ.get("AGP_CONTROL", "")
-    carrier = "tcp" if gateway.carrier == "tcp" else "tls"
+    carrier = "tls" if gateway.carrier == "tls" else "tcp"
     if not text:
         if gateway.carrier == "local":
             raise ValueError(

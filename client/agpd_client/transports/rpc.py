@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 # Before the import: with it, channels that come and go leak, and an agent does not fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # what it has to say to us, it raises
 
 import grpc
 import grpc.aio
@@ -23,6 +24,7 @@ from agpd_client.errors import (
     told,
 )
 from agpd_client.transports.address import Address
+from agpd_client.transports.carrier import warn_of_plaintext
 from agpd_client.transports.tls import Credentials
 
 Stubs = TypeVar("Stubs")
@@ -203,6 +205,7 @@ class Rpc(Generic[Stubs]):
 
 def _open(address: Address, files: Credentials | None) -> Any:
     if files is None:
+        warn_of_plaintext(address)
         return grpc.aio.insecure_channel(str(address), options=OPTIONS)
     credentials = grpc.ssl_channel_credentials(*map(_content, (files.ca, files.key, files.certificate)))
     return grpc.aio.secure_channel(str(address), credentials, options=OPTIONS)

@@ -20,11 +20,11 @@ from agpd_client.transports.carrier import Carrier
 async def test_plaintext_to_elsewhere_warns_once() -> None:
     carrier._warned.clear()
     with pytest.warns(UserWarning, match="everyone on the way"):
-        carrier._warn(Address("tcp", "gw.example", 1))
+        carrier.warn_of_plaintext(Address("tcp", "gw.example", 1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        carrier._warn(Address("tcp", "gw.example", 1))
-        carrier._warn(Address("tcp", "127.0.0.1", 1))
+        carrier.warn_of_plaintext(Address("tcp", "gw.example", 1))
+        carrier.warn_of_plaintext(Address("tcp", "127.0.0.1", 1))
 
 
 @pytest.mark.parametrize(
