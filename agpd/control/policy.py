@@ -36,10 +36,11 @@ class Statement(NamedTuple):
 class Side:
     """What one organization says. Filled by `add`, then left as it is."""
 
-    __slots__ = ("_below", "_touched", "allowed", "callers", "denied", "suspended")
+    __slots__ = ("_below", "_touched", "allowed", "callers", "denied", "statements", "suspended")
 
     def __init__(self, *, suspended: bool = False) -> None:
         self.suspended = suspended
+        self.statements = 0
         self.allowed: dict[str, Table] = {}
         self.denied: dict[str, Table] = {}
         self.callers: dict[Prefix, frozenset[Prefix]] = {}  # type -> who may publish to it, or ask it
@@ -48,6 +49,7 @@ class Side:
 
     def add(self, subject: Prefix, verb: str, object_: Prefix, allow: bool) -> None:
         """Let it say so."""
+        self.statements += 1
         _put(self.allowed if allow else self.denied, verb, subject, object_)
         if not allow and verb in OF_PATTERNS:
             for length in range(len(object_) + 1):
@@ -119,7 +121,7 @@ class Policy:
 
     def is_suspended(self, organization: str) -> bool:
         """Is this a suspended tenant?"""
-        return self._side(organization).suspended
+        return self.side(organization).suspended
 
     def allows(self, verb: str, subject: Name, target: Name) -> bool:
         """May it? `discover` is allowed to whoever may watch or call the type.
@@ -128,7 +130,7 @@ class Policy:
         """
         if verb == "discover":
             return any(self.allows(each, subject, target) for each in DISCOVERS)
-        mine, theirs = self._side(subject.organization), self._side(target.organization)
+        mine, theirs = self.side(subject.organization), self.side(target.organization)
         if mine.suspended or theirs.suspended:
             return False
         if mine.denies(verb, subject, target) or theirs.denies(verb, subject, target):
@@ -144,8 +146,8 @@ class Policy:
 
         A route holds in the view of the subject's organization alone, whose side decides; it is allowed unless denied.
         """
-        mine, prefix = self._side(subject.organization), target.prefix
-        theirs = mine if verb == "route" or not prefix else self._side(prefix[0])
+        mine, prefix = self.side(subject.organization), target.prefix
+        theirs = mine if verb == "route" or not prefix else self.side(prefix[0])
         if mine.suspended or theirs.suspended:
             return False
         if mine.denies_part(verb, subject, prefix) or theirs.denies_part(verb, subject, prefix):
@@ -163,7 +165,7 @@ class Policy:
         own = who.prefix[:1]
         if not own or own == target[:1]:
             return True
-        theirs = self._side(target.organization)
+        theirs = self.side(target.organization)
         if theirs.suspended or self.is_suspended(own[0]):
             return False
         reach = self._reach(who.prefix)
@@ -175,7 +177,7 @@ class Policy:
 
     def _may_some(self, verb: str, subject: Prefix, target: Name) -> bool:
         """Is the subject, a prefix that is allowed, not denied as a whole?"""
-        mine, theirs = self._side(subject[0]), self._side(target.organization)
+        mine, theirs = self.side(subject[0]), self.side(target.organization)
         callers = theirs.callers.get(target[:3]) if verb in CALLS else None
         parts = [subject] if callers is None else [part for c in callers if (part := _both(subject, c))]
         return any(
@@ -199,7 +201,7 @@ class Policy:
         """What both sides, or the operator, allow: parts of `who`, and prefixes of the object."""
         for subject, objects in self._operator.allowances(verb, who):
             yield from ((subject, prefix) for prefix in objects)
-        for subject, objects in self._side(who[0]).allowances(verb, who):
+        for subject, objects in self.side(who[0]).allowances(verb, who):
             for mine in objects:
                 others = [mine[0]] if mine else list(self._sides)
                 for other in others:
@@ -209,7 +211,7 @@ class Policy:
     def _answers(
         self, verb: str, subject: Prefix, mine: Prefix, other: str
     ) -> Iterator[tuple[Prefix, Prefix]]:
-        for part, theirs in self._side(other).allowances(verb, subject):
+        for part, theirs in self.side(other).allowances(verb, subject):
             for prefix in theirs:
                 both = _both(mine, prefix)
                 if both is not None and both[:1] == (other,):
@@ -220,7 +222,8 @@ class Policy:
             mine.allows(verb, subject, target) and (mine is theirs or theirs.allows(verb, subject, target))
         )
 
-    def _side(self, organization: str) -> Side:
+    def side(self, organization: str) -> Side:
+        """What this organization says; not to be changed."""
         return self._sides.get(organization, NOTHING)
 
 

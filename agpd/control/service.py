@@ -2,12 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 from agpd.config import Control as Settings
+from agpd.config import Grant as OperatorGrant
 from agpd.control.audit import Audit
+from agpd.control.grants import Grants
+from agpd.control.policies import Policies
+from agpd.control.policy import Policy
 from agpd.control.sealing import Sealer
 from agpd.control.store import Store
 from agpd.control.tenants import Namespaces, Tenants, Types
@@ -16,7 +20,13 @@ from agpd.control.tenants import Namespaces, Tenants, Types
 class Control:
     """An open control plane. Make it with `open`, `close` it. `clock` returns Unix seconds."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Callable[[], float],
+        operator_grants: Sequence[OperatorGrant] = (),
+    ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock
@@ -24,12 +34,34 @@ class Control:
         self.tenants = Tenants(store, settings.page_limit)
         self.namespaces = Namespaces(store, settings.page_limit)
         self.types = Types(store, settings.page_limit)
+        self.policies = Policies(store, operator_grants)
+        self.grants = Grants(store, self.policies, settings.page_limit)
 
     @classmethod
-    async def open(cls, settings: Settings, clock: Callable[[], float] = time.time) -> Self:
-        """Open or make the database, and the key beside it. Raises `ConfigError`."""
+    async def open(
+        cls,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        operator_grants: Sequence[OperatorGrant] = (),
+    ) -> Self:
+        """Open or make the database, and the key beside it. Raises `ConfigError`.
+
+        `operator_grants` are those of the configuration.
+        """
         sealer = Sealer.open(state_directory(settings) / "control.key")
-        return cls(settings, await Store.open(database_url(settings), clock, sealer=sealer), clock)
+        store = await Store.open(database_url(settings), clock, sealer=sealer)
+        control = cls(settings, store, clock, operator_grants)
+        await control.policies.open()
+        return control
+
+    @property
+    def policy(self) -> Policy:
+        """What is in force now."""
+        return self.policies.current
+
+    def on_policy(self, callback: Callable[[], None]) -> None:
+        """Call it each time that `policy` is another one."""
+        self.policies.listen(callback)
 
     async def ping(self) -> None:
         """Does the database answer? Raises `Refused(UNAVAILABLE)`."""
@@ -37,6 +69,7 @@ class Control:
 
     async def close(self) -> None:
         """Finish what was asked for, then close the database."""
+        await self.policies.close()
         await self.store.close()
 
 
