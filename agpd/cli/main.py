@@ -12,14 +12,32 @@ from agpd.cli.options import config_options
 AGPD = {
     "serve": Lazy("agpd.cli.serve", "serve", "Run a gateway."),
     "dev": Lazy("agpd.cli.serve", "dev", "Run a gateway on this machine without any configuration."),
+    "bootstrap": Lazy("agpd.cli.bootstrap", "bootstrap", "Make the first operator of a new control plane."),
 }
 AGPCTL = {
+    "login": Lazy("agpd.cli.login", "login", "Log in at a gateway."),
+    "whoami": Lazy("agpd.cli.login", "whoami", "Show as whom the gateway sees us."),
+    "context": Lazy("agpd.cli.context", "context", "Say which gateway to work with, and as whom."),
+    "get": Lazy("agpd.cli.resources", "get", "List tenants, agents, clients, grants and other resources."),
+    "describe": Lazy("agpd.cli.resources", "describe", "Show everything about a resource."),
+    "create": Lazy("agpd.cli.create", "create", "Create a resource."),
+    "apply": Lazy("agpd.cli.resources", "apply", "Make resources as files say."),
+    "delete": Lazy("agpd.cli.resources", "delete", "Delete resources."),
+    "agents": Lazy("agpd.cli.agents", "agents", "Follow the registered agents."),
+    "can": Lazy("agpd.cli.can", "can", "Say whether something is allowed, and by which rules."),
+    "client": Lazy("agpd.cli.credentials", "client", "Change the secrets of a client."),
+    "key": Lazy("agpd.cli.credentials", "key", "Change the signing keys of a tenant."),
+    "token": Lazy("agpd.cli.tokens", "token", "Print an access token, or revoke it."),
+    "audit": Lazy("agpd.cli.audit", "audit", "Read and check the audit log."),
+    "export": Lazy("agpd.cli.transfer", "export", "Print all resources as one document."),
+    "import": Lazy("agpd.cli.transfer", "import_", "Make all resources of an export."),
     "pki": Lazy("agpd.cli.pki", "pki", "Make certificates and revoke them."),
     "pub": Lazy("agpd.cli.messages", "pub", "Publish messages."),
     "sub": Lazy("agpd.cli.messages", "sub", "Subscribe and print what arrives."),
     "request": Lazy("agpd.cli.messages", "request", "Send a request and print the reply."),
     "watch": Lazy("agpd.cli.messages", "watch", "Print which agents of a type join and leave."),
     "bench": Lazy("agpd.cli.bench", "bench", "Measure throughput and latency."),
+    "completion": Lazy("agpd.cli.completion", "completion", "Print the completion script of a shell."),
 }
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -67,8 +85,11 @@ def agpd(ctx: click.Context, print_config: bool, file: Path | None, sets: tuple[
 
 @click.group(cls=LazyGroup, lazy=AGPCTL, context_settings=_HELP)
 @_version
-def agpctl() -> None:
-    """Work with a gateway: certificates, messages, measurements."""
+@click.option(
+    "--context", metavar="NAME", help="The context to use; otherwise AGP_CONTEXT, or the selected one."
+)
+def agpctl(context: str | None) -> None:
+    """Work with a gateway: resources, certificates, messages, measurements."""
 
 
 @agpd.group()

@@ -1,6 +1,7 @@
 """`agpctl pub`, `sub`, `request` and `watch`: the SDK from a shell."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -12,7 +13,10 @@ import msgspec
 import agpd_client as agp
 from agpd import names
 from agpd.cli import show
+from agpd.cli.asking import context_option, wanted_context
+from agpd.cli.contexts import current
 from agpd.cli.lazy import Failure
+from agpd.cli.text import printable
 from agpd.errors import Refused
 from agpd.wire.frames import FANOUT_LIMIT
 
@@ -35,10 +39,15 @@ def _connection_options(command: _Command) -> _Command:
     file = click.Path(exists=True, dir_okay=False)
     for option in (
         click.option("--as", "name", metavar="NAME", help="Speak as this agent type, org/ns/type."),
-        click.option("--ca", type=file, help="The gateway's authority; otherwise AGP_CA."),
-        click.option("--key", type=file, help="The key of the certificate; otherwise AGP_KEY."),
-        click.option("--certificate", type=file, help="Our certificate; otherwise AGP_CERTIFICATE."),
-        click.option("--url", help="The gateway; otherwise AGP_URL, otherwise agp://127.0.0.1:7420."),
+        click.option("--ca", type=file, help="The gateway's authority; otherwise AGP_CA or the context's."),
+        click.option(
+            "--key", type=file, help="The key of the certificate; otherwise AGP_KEY or the context's."
+        ),
+        click.option(
+            "--certificate", type=file, help="Our certificate; otherwise AGP_CERTIFICATE or the context's."
+        ),
+        click.option("--url", help="The gateway; otherwise AGP_URL, the context's, or agp://127.0.0.1:7420."),
+        context_option,
     ):
         command = option(command)
     return command
@@ -188,6 +197,26 @@ def own_name(allowed: str, about: str) -> str:
     return "/".join((*prefix, *about.split("/")[len(prefix) : 2], "agpctl"))
 
 
+def from_context(wanted: str | None, how: dict[str, Any]) -> dict[str, Any]:
+    """Options of a connection, with the context's where neither an option nor the environment says otherwise.
+
+    A context's certificate is shown to no gateway but its own. Raises `ConfigError`.
+    """
+    name = wanted_context(wanted)
+    if how["url"] or (not name and os.environ.get("AGP_URL")):
+        return how
+    found = current(os.environ, name)
+    if found is None or not (context := found[1]).gateway:
+        return how
+    filled = how | {"url": context.gateway}
+    own = how["certificate"] or how["key"] or "AGP_CERTIFICATE" in os.environ or "AGP_KEY" in os.environ
+    if not own:
+        filled |= {"certificate": context.certificate or None, "key": context.key or None}
+    if not how["ca"] and "AGP_CA" not in os.environ:
+        filled["ca"] = context.ca or None
+    return filled
+
+
 @asynccontextmanager
 async def _agent(how: dict[str, Any], about: str, *, stay: bool = False) -> AsyncIterator[agp.Agent]:
     """An agent on a new connection, in order to do something with `about`, a name or `org/ns/*`.
@@ -197,6 +226,7 @@ async def _agent(how: dict[str, Any], about: str, *, stay: bool = False) -> Asyn
     # Before our own name is made of it: the error is to speak of what the user wrote.
     names.parse_pattern(about) if about.endswith("/*") else names.parse(about)
     name = how.pop("name")
+    how = from_context(how.pop("context"), how)
     async with agp.connect(**how, name="agpctl", reconnect=stay) as gateway:
         news = asyncio.create_task(_tell(gateway))
         try:
@@ -225,7 +255,7 @@ async def _print(source: Any, form: Callable[[Any], str], count: int | None, fir
 
 
 def _note(text: str) -> None:
-    click.echo(show.printable(text), err=True)
+    click.echo(printable(text), err=True)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -11,27 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from agpd.cli.options import seconds
 from agpd.errors import ConfigError
 from agpd.names import parse_pattern
 
 if TYPE_CHECKING:
     from agpd.transport.pki import Authority, Issued, Pair
 
-_UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """Seconds, from a text such as 90m, 24h or 30d."""
-    match = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", value)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is not a time such as 90m, 24h or 30d")
-    return int(match[1]) * _UNITS_S[match[2]]
 
 
 def _life(default: str, what: str) -> Callable[[_Command], _Command]:
     return click.option(
-        "--life", "life_s", metavar="LIFE", callback=_seconds, default=default, show_default=True, help=what
+        "--life", "life_s", metavar="LIFE", callback=seconds, default=default, show_default=True, help=what
     )
 
 

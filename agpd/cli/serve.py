@@ -114,6 +114,7 @@ def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
 
 async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     from agpd.app import Gateway
+    from agpd.errors import ConfigError
     from agpd.hotpath import COMPILED
     from agpd.telemetry.logs import event
     from agpd.transport.collector import Collector
@@ -125,16 +126,21 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stops.put_nowait, number)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
-    gateway.start()
+    await gateway.open()
+    try:
+        gateway.start()
+    except ConfigError:
+        await gateway.stop(drain_s=0)
+        raise
     if not await _ready(gateway, stops):
         return await _drain(gateway, stops)
     Collector(loop).start()
-    host, port = gateway.address
     event(
         _log,
         logging.INFO,
         "listening",
-        address=f"{host}:{port}",
+        address=_text(gateway.address),
+        **_control_addresses(gateway),
         tls=not config.listen.plaintext,
         hot_path="compiled" if COMPILED else "python",
     )
@@ -143,6 +149,19 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
     event(_log, logging.INFO, "stopping", signal=(await stops.get()).name)
     notify("STOPPING=1", os.environ)
     return await _drain(gateway, stops)
+
+
+def _text(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"{host}:{port}"
+
+
+def _control_addresses(gateway: "Gateway") -> dict[str, str]:
+    """Where the control plane listens: `http` and `grpc`, if it does."""
+    if gateway.plane is None:
+        return {}
+    where = {"http": gateway.plane.http, "grpc": gateway.plane.grpc}
+    return {name: _text(address) for name, address in where.items() if address is not None}
 
 
 async def _ready(gateway: "Gateway", stops: "asyncio.Queue[signal.Signals]") -> bool:

@@ -18,7 +18,8 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
     own = {
         key: value for key, value in os.environ.items() if not key.startswith(("AGP_", "AGPD_", "AGPCTL_"))
     }
-    return own | {"AGPD_STATE_DIR": str(directory), "PYTHONUNBUFFERED": "1"} | more
+    own |= {"AGPD_STATE_DIR": str(directory), "XDG_CONFIG_HOME": str(directory / "config")}
+    return own | {"PYTHONUNBUFFERED": "1"} | more
 
 
 @contextmanager
