@@ -213,6 +213,8 @@ class Agent(Sender):
             card=card,
             public_keys=public_keys,
         )
+        if any(instance.name == self.name for instance in agent.instances):
+            await registry.stop(self.name)  # a process before us ran under this name and has not expired
         instance = await registry.start(self.type_name, identity, self.name)
         self.registration = Registration(self._uplink, registry, agent, instance)
         if self.inbox.error is not None:  # the agent has ended meanwhile

@@ -77,7 +77,10 @@ class ScriptedRegistry(services.RegistryServicer, services.DiscoveryServicer):  
             await self._fail(Code.ALREADY_EXISTS, context)
         self.agents[key] = request.agent
         request.agent.created = request.agent.updated = 1000.0
-        return request.agent
+        answer = messages.Agent()
+        answer.CopyFrom(request.agent)
+        answer.instances.extend(self.instances.values())
+        return answer
 
     async def Deregister(self, request: Any, context: Any) -> Any:
         await self._begin("Deregister", request, context)
@@ -90,7 +93,9 @@ class ScriptedRegistry(services.RegistryServicer, services.DiscoveryServicer):  
         agent = self.agents.get((request.type, request.identity))
         if agent is None:
             await self._fail(Code.NOT_FOUND, context)
-        instance = messages.Instance(name=request.instance, since=1000.0, expires=1000.0 + LIFE_S)
+        before = self.instances.get(request.instance)
+        since = before.since if before else 1000.0
+        instance = messages.Instance(name=request.instance, since=since, expires=1000.0 + LIFE_S)
         self.instances[request.instance] = instance
         return instance
 

@@ -10,6 +10,7 @@ import pytest
 from scripted_registry import LIFE_S, ScriptedRegistry
 
 import agpd_client as agp
+from agpd._proto import control_pb2 as messages
 from agpd.errors import Code
 from agpd_client.backoff import Clock
 from agpd_client.testing import MemoryGateway
@@ -89,6 +90,17 @@ async def test_it_is_renewed_at_a_third_of_its_life(
     assert sleeps.slept == [LIFE_S / 3] * 4
     assert registry.calls == ["Register", "Start", "Heartbeat", "Heartbeat", "Heartbeat"]
     assert registration.instance.expires == 1000.0 + 2 * LIFE_S
+
+
+async def test_a_name_that_a_process_before_ran_under_is_renewed_as_often_as_a_new_one(
+    gateway: agp.Gateway, registry: ScriptedRegistry, sleeps: Sleeps
+) -> None:
+    writer = await gateway.create_agent(WRITER, instance="1")
+    registry.instances[writer.name] = messages.Instance(name=writer.name, since=1.0, expires=1030.0)
+    await onboard(writer)
+    await sleeps.until_asleep()
+    assert sleeps.slept == [LIFE_S / 3]
+    assert registry.calls == ["Register", "Stop", "Start"]
 
 
 async def test_failures_are_retried_with_growing_delays_and_forgotten_after_a_success(
