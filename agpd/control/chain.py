@@ -97,7 +97,8 @@ def events_after(connection: Connection, sequence: int, limit: int, tenant: str 
 def follow(connection: Connection, end: Head, limit: int) -> Head:
     """The end of the chain after the next `limit` events behind `end`. Raises `Broken`."""
     for row in _raw_rows(connection, end.sequence, limit):
-        columns, written = list(row[:-1]), row[-1]
+        columns: list[Any] = list(row)
+        written = columns.pop()
         if columns[0] != end.sequence + 1:
             raise Broken(end.sequence + 1, "an event is missing")
         if digest(end.digest, columns) != written:

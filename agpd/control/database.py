@@ -7,23 +7,27 @@ for the server. So it may touch nothing but the connection and what it was given
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agpd.control.sealing import make_directory
+from agpd.control.together import Reader
 from agpd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Result = TypeVar("Result")
 Transaction = Callable[[Connection], Result]
 READERS = 2  # connections that only read
+SNAPSHOTS = 1  # connections for many reads at one moment, so that these hold up nobody else's
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
 BUSY_TIMEOUT_MS = 5000
@@ -37,6 +41,9 @@ class Database(Protocol):
 
     async def read(self, transaction: Transaction[Result]) -> Result:
         """Run it on one snapshot; it cannot change anything."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Reader]:
+        """Several reads on one snapshot."""
 
     async def write(self, transaction: Transaction[Result]) -> Result:
         """Run it and commit, or roll back if it raises."""
@@ -80,6 +87,7 @@ class Embedded:
         self._path = path
         self._writer = _sqlite_engine(path, 1, _prepare_writer, "BEGIN IMMEDIATE")
         self._readers = _sqlite_engine(path, READERS, _prepare_reader, "BEGIN")
+        self._snapshots = _sqlite_engine(path, SNAPSHOTS, _prepare_reader, "BEGIN")
         self._write_thread = ThreadPoolExecutor(1, "agpd-write")
         self._read_threads = ThreadPoolExecutor(READERS, "agpd-read")
 
@@ -90,6 +98,19 @@ class Embedded:
 
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, run)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        loop = asyncio.get_running_loop()
+        connection = await loop.run_in_executor(self._read_threads, self._snapshots.connect)
+
+        async def read(transaction: Transaction[Result]) -> Result:
+            return await loop.run_in_executor(self._read_threads, transaction, connection)
+
+        try:
+            yield read
+        finally:
+            await loop.run_in_executor(self._read_threads, connection.close)
+
     async def write(self, transaction: Transaction[Result]) -> Result:
         def run() -> Result:
             _make_private(self._path)
@@ -99,9 +120,12 @@ class Embedded:
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, run)
 
     async def close(self) -> None:
-        for engine, thread in ((self._readers, self._read_threads), (self._writer, self._write_thread)):
-            await asyncio.get_running_loop().run_in_executor(thread, engine.dispose)
-            thread.shutdown()
+        loop = asyncio.get_running_loop()
+        for engine in (self._snapshots, self._readers):
+            await loop.run_in_executor(self._read_threads, engine.dispose)
+        await loop.run_in_executor(self._write_thread, self._writer.dispose)
+        self._read_threads.shutdown()
+        self._write_thread.shutdown()
 
 
 class Server:
@@ -111,21 +135,33 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self._writer = _postgres_engine(_without_driver(url), 1)
-        self._readers = _postgres_engine(_without_driver(url), READERS).execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        self._readers = self._reading_engine(url, READERS)
+        self._snapshots = self._reading_engine(url, SNAPSHOTS)
 
     async def read(self, transaction: Transaction[Result]) -> Result:
         async with self._readers.begin() as connection:
             return await connection.run_sync(transaction)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        async with self._snapshots.connect() as connection:
+
+            async def read(transaction: Transaction[Result]) -> Result:
+                return await connection.run_sync(transaction)
+
+            yield read
 
     async def write(self, transaction: Transaction[Result]) -> Result:
         async with self._writer.begin() as connection:
             return await connection.run_sync(transaction)
 
     async def close(self) -> None:
-        await self._readers.dispose()
-        await self._writer.dispose()
+        for engine in (self._snapshots, self._readers, self._writer):
+            await engine.dispose()
+
+    def _reading_engine(self, url: str, size: int) -> "AsyncEngine":
+        engine = _postgres_engine(_without_driver(url), size)
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def _parse(url: str) -> URL:
@@ -197,11 +233,12 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _postgres_engine(url: str, size: int) -> AsyncEngine:
+def _postgres_engine(url: str, size: int) -> "AsyncEngine":
     try:
         import asyncpg  # type: ignore[import-untyped]
     except ImportError:
         raise ConfigError("PostgreSQL needs one more package: pip install 'agpd[postgres]'") from None
+    from sqlalchemy.ext.asyncio import create_async_engine
 
     async def dial() -> Any:  # asyncpg reads the URL: it knows sslmode, PGPASSFILE and the like
         return await asyncpg.connect(

@@ -8,16 +8,18 @@ are done in one transaction, and each is acknowledged when it is on the disk.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from agpd.control import chain
+from agpd.control import chain, together
 from agpd.control.database import Database, connect, forget_changes, has_changed, shown
 from agpd.control.faults import is_outage, refusal
 from agpd.control.resources import AuditEvent
 from agpd.control.sealing import Sealer
+from agpd.control.together import Asked
 from agpd.errors import Code, ConfigError, Refused
 
 Item = TypeVar("Item")
@@ -59,12 +61,6 @@ Work = Callable[[Connection, Notes], Result]
 WorkOnEach = Callable[[Connection, Notes, Sequence[Item]], Sequence[Result | Refused]]
 
 
-class _Write(NamedTuple):
-    work: WorkOnEach[Any, Any]
-    item: Any
-    answer: asyncio.Future[Any]
-
-
 class Store:
     """An open database. Make it with `open`; `close` it."""
 
@@ -74,7 +70,7 @@ class Store:
         self.sealer = sealer
         self._listeners: list[Listener] = []
         self._told = 0  # the sequence of the last event that listeners were told
-        self._waiting: list[_Write] = []
+        self._waiting: list[Asked] = []
         self._reading = 0
         self._wake = asyncio.Event()
         self._closing = False
@@ -124,6 +120,8 @@ class Store:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run a work that changes nothing, on one snapshot. Raises what it raises, and `Refused(UNAVAILABLE)`."""
+        if (reader := together.moment.get()) is not None:
+            return await reader(work)
         if self._reading >= READS_LIMIT:
             raise Refused(Code.UNAVAILABLE, f"{self._reading} reads wait already")
         self._reading += 1
@@ -152,6 +150,28 @@ class Store:
         It returns a result, or what to raise, for each item, in their order.
         """
         return await self._ask(work, item)
+
+    async def change_together(self, calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
+        """Run calls of services, of which each writes at most once, as one change: all of it or nothing.
+
+        What they read before they write is not of the transaction. Raises what the first raises, and as `write`.
+        """
+        return await together.changes(calls, self.write)
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncIterator[None]:
+        """Within it, what this task reads is of one snapshot. Raises `Refused(UNAVAILABLE)`."""
+        try:
+            async with self._database.snapshot() as reader:
+                token = together.moment.set(reader)
+                try:
+                    yield
+                finally:
+                    together.moment.reset(token)
+        except Exception as error:
+            if is_outage(error):
+                raise _unavailable(error) from error
+            raise
 
     async def ping(self) -> None:
         """Does the database answer? Raises `Refused(UNAVAILABLE)`."""
@@ -183,8 +203,12 @@ class Store:
         if len(self._waiting) >= WRITES_LIMIT:
             raise Refused(Code.UNAVAILABLE, f"{len(self._waiting)} changes wait already")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(work, item, answer))
-        self._wake.set()
+        part = together.part.get()
+        if part is not None and not part.done():
+            part.set_result(Asked(work, item, answer))
+        else:
+            self._waiting.append(Asked(work, item, answer))
+            self._wake.set()
         return await answer
 
     async def _write_all(self) -> None:
@@ -196,7 +220,7 @@ class Store:
             if not self._closing:
                 self._wake.clear()
 
-    async def _commit(self, batch: Sequence[_Write]) -> None:
+    async def _commit(self, batch: Sequence[Asked]) -> None:
         """Do all in one transaction; after a fault, each in one of its own, so that it hits only its own."""
         if not batch:
             return
@@ -238,7 +262,7 @@ class Store:
         return await self._database.write(run)
 
     def _run(
-        self, connection: Connection, end: chain.Head, batch: Sequence[_Write], now: float
+        self, connection: Connection, end: chain.Head, batch: Sequence[Asked], now: float
     ) -> tuple[list[Any], list[AuditEvent]]:
         """Outcomes in the order of `batch`, and what was noted. Any fault ends the transaction."""
         outcomes: dict[int, Any] = {}
@@ -279,7 +303,7 @@ class Store:
                 _log.warning("changes of other gateways cannot be read: %s", error.detail)
 
 
-def _together(batch: Sequence[_Write]) -> Iterable[tuple[WorkOnEach[Any, Any], list[int]]]:
+def _together(batch: Sequence[Asked]) -> Iterable[tuple[WorkOnEach[Any, Any], list[int]]]:
     """Each work with the places of its items in the batch."""
     places: dict[WorkOnEach[Any, Any], list[int]] = {}
     for place, write in enumerate(batch):
