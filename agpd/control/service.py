@@ -1,20 +1,31 @@
 """The control plane as one object: its services over one store. REST, gRPC and the gateway itself use it."""
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from agpd.config import Control as Settings
 from agpd.config import Grant as OperatorGrant
 from agpd.control.audit import Audit
+from agpd.control.discovery import Discovery
 from agpd.control.grants import Grants
 from agpd.control.policies import Policies
 from agpd.control.policy import Policy
+from agpd.control.registry import Registry
 from agpd.control.sealing import Sealer
 from agpd.control.store import Store
 from agpd.control.tenants import Namespaces, Tenants, Types
+from agpd.control.watching import Feed
+
+
+class Timed(Protocol):
+    """A service that has something to do as time goes by."""
+
+    async def tick(self, now: float) -> None:
+        """Do it; called about once a second. `now` in Unix seconds."""
 
 
 class Control:
@@ -34,8 +45,20 @@ class Control:
         self.tenants = Tenants(store, settings.page_limit)
         self.namespaces = Namespaces(store, settings.page_limit)
         self.types = Types(store, settings.page_limit)
+        self.timed: list[Timed] = []  # services that have something to do as time goes by
         self.policies = Policies(store, operator_grants)
         self.grants = Grants(store, self.policies, settings.page_limit)
+        self._feed = Feed(store, lambda: self.policy, settings.watchers)
+        self.discovery = Discovery(store, self._feed, lambda: self.policy, settings.page_limit)
+        self.registry = Registry(
+            store,
+            self._feed,
+            lambda: self.policy,
+            instance_life=settings.instance_life_s,
+            clock=clock,
+            chance=secrets.randbits,
+        )
+        self.timed.append(self.registry)
 
     @classmethod
     async def open(
@@ -63,12 +86,18 @@ class Control:
         """Call it each time that `policy` is another one."""
         self.policies.listen(callback)
 
+    async def tick(self, now: float) -> None:
+        """Do what time asks for, about once a second; `now` in Unix seconds. Raises `Refused(UNAVAILABLE)`."""
+        for timed in self.timed:
+            await timed.tick(now)
+
     async def ping(self) -> None:
         """Does the database answer? Raises `Refused(UNAVAILABLE)`."""
         await self.store.ping()
 
     async def close(self) -> None:
         """Finish what was asked for, then close the database."""
+        await self._feed.close()
         await self.policies.close()
         await self.store.close()
 
