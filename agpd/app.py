@@ -7,9 +7,9 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from agpd.config import Config, Listen, split_address
+from agpd.config import Config, ConfigError, Listen, split_address
 from agpd.control.policy import Policy, operator_statements
 from agpd.errors import Code, Fatal
 from agpd.gateway.admission import Admission
@@ -31,6 +31,9 @@ from agpd.transport.sockets import bind
 from agpd.transport.tls import TlsConfigError
 from agpd.transport.workers.pool import Pool
 
+if TYPE_CHECKING:
+    from agpd.plane import Plane
+
 CRL_ALARM = 0.25  # of its life left
 QUIET_ROUND_S = 0.05
 LATE_S = 0.2  # a round that is later than this was not ours to begin
@@ -39,7 +42,7 @@ _log = logging.getLogger("agpd.gateway")
 
 
 class Gateway:
-    """A gateway on the running loop. Make it, `start` it, `stop` it.
+    """A gateway on the running loop. Make it, `open` its control plane if it has one, `start` it, `stop` it.
 
     Without `start` it listens nowhere and serves what is attached in memory. `wall_clock` returns Unix seconds;
     certificates are judged by it.
@@ -50,6 +53,7 @@ class Gateway:
         self.config = config
         self.certificates = front.certificates(config, wall_clock)
         self.hub = _hub(config, loop, self._ended)
+        self.plane: Plane | None = None
         self._lifecycle = Lifecycle(self.hub, Deadlines.of(config), outbox_budget_bytes(config))
         self._listener: Listener | None = None
         self._pool: Pool | None = None
@@ -71,6 +75,22 @@ class Gateway:
         """The accept path, with its counters. Only after `start`, and not with workers: each has its own."""
         assert self._listener is not None, "not started, or with workers"
         return self._listener
+
+    async def open(self) -> None:
+        """Open the control plane and its listeners if `control.enabled` says so. Raises `ConfigError`."""
+        if not self.config.control.enabled:
+            return
+        try:
+            from agpd.plane import Plane
+        except ModuleNotFoundError as error:
+            if (error.name or "agpd").startswith("agpd"):
+                raise
+            raise ConfigError(
+                f"control.enabled needs the package {error.name}: install what belongs to it with "
+                "`pip install 'agpd[server]'`"
+            ) from error
+        identify = None if self.certificates is None else self._identify
+        self.plane = await Plane.open(self.config, self.certificates, identify, self._wall_clock)
 
     def start(self, sock: socket.socket | None = None) -> None:
         """Listen as configured, or without workers on this socket. Raises `BindError`.
@@ -129,8 +149,19 @@ class Gateway:
     async def stop(self, drain_s: float | None = None) -> None:
         """Accept nobody, ask everybody to leave, and wait up to `drain_s` (default: as configured) for it.
 
-        Then what was accepted is delivered, as far as receivers take it in the linger time, and all is closed.
+        Then what was accepted is delivered, as far as receivers take it in the linger time, and all is closed. The
+        control plane goes last: agents that leave deregister their instances.
         """
+        try:
+            if self.plane is not None:
+                self.plane.drain()
+            await self._stop_links(drain_s)
+        finally:
+            if self.plane is not None:
+                await self.plane.close()
+                self.plane = None
+
+    async def _stop_links(self, drain_s: float | None) -> None:
         deadline = self._loop.time() + (
             self.config.limits.drain_timeout_ms / 1000 if drain_s is None else drain_s
         )

@@ -586,7 +586,15 @@ class EventsRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class AuditReport(_message.Message):
-    __slots__ = ("report",)
-    REPORT_FIELD_NUMBER: _ClassVar[int]
-    report: str
-    def __init__(self, report: _Optional[str] = ...) -> None: ...
+    __slots__ = ("intact", "sequence", "digest", "broken", "reason")
+    INTACT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    intact: bool
+    sequence: int
+    digest: str
+    broken: int
+    reason: str
+    def __init__(self, intact: bool = ..., sequence: _Optional[int] = ..., digest: _Optional[str] = ..., broken: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...

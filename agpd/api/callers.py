@@ -1,0 +1,126 @@
+"""Who asks: a client certificate, an access token, or both, become a `Caller`."""
+
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agpd.api.limits import Rates
+from agpd.control.caller import OPERATOR_TENANT, Caller, Role
+from agpd.control.service import Control
+from agpd.errors import AgpdError, Code, Refused
+from agpd.gateway.principal import Access, Principal
+
+Identify = Callable[[bytes], Principal]
+NO_CREDENTIALS = "show an access token (Authorization: Bearer ...) or a client certificate"
+
+
+class Verified(Access, Protocol):
+    """A verified token, and the client that it was issued to. `admin`: it holds `agp:admin`, and may."""
+
+    @property
+    def client(self) -> str: ...
+    @property
+    def admin(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An authenticated caller, and the token it stands on, if any."""
+
+    caller: Caller
+    token: Verified | None
+
+
+class Callers:
+    """Authenticates, and counts who asks too often.
+
+    `identify` tells whom a client certificate (DER) stands for, or raises `Fatal`; None: there are no certificates.
+    `clock` returns monotonic seconds.
+    """
+
+    def __init__(self, control: Control, identify: Identify | None, clock: Callable[[], float]) -> None:
+        settings = control.settings
+        self._control = control
+        self._identify = identify
+        self._failures = Rates(
+            settings.unauthenticated_per_second, 2 * settings.unauthenticated_per_second, clock
+        )
+        self._requests = Rates(settings.requests_per_second, 2 * settings.requests_per_second, clock)
+
+    def authenticate(self, certificate: bytes | None, authorization: str | None, address: str) -> Session:
+        """Who it is. `certificate` is DER, `authorization` the header, `address` the IP address of the peer.
+
+        Raises `AgpdError`: INVALID_TOKEN, UNAUTHENTICATED, CERTIFICATE_REVOKED and so on; TOO_MANY_REQUESTS for an
+        address with too many failures, and for a caller with too many requests.
+        """
+        source = source_of(address)
+        self._failures.check(source, f"too many failed authentications from {address}")
+        try:
+            session = self._session(certificate, authorization)
+            self._check_tenant(session.caller)
+        except AgpdError:
+            self._failures.note(source)
+            raise
+        caller = session.caller
+        self._requests.take(caller.client or caller.label, f"too many requests of {caller.label}")
+        return session
+
+    def still_good(self, session: Session, now: float) -> bool:
+        """Does the token still hold, for an answer that goes on for long? `now` in Unix seconds."""
+        token = session.token
+        return token is None or (now < token.expires and not self._control.tokens.is_revoked(token))
+
+    def _check_tenant(self, caller: Caller) -> None:
+        if caller.role is not Role.OPERATOR and self._control.policy.is_suspended(caller.organization):
+            raise Refused(Code.TENANT_SUSPENDED, caller.organization)
+
+    def _session(self, certificate: bytes | None, authorization: str | None) -> Session:
+        principal = None
+        if certificate is not None and self._identify is not None:
+            principal = self._identify(certificate)
+        if authorization is not None:
+            return self._by_token(authorization, principal, thumbprint(certificate) if certificate else "")
+        if principal is None:
+            raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
+        return Session(caller_of(principal), None)
+
+    def _by_token(self, authorization: str, principal: Principal | None, thumbprint: str) -> Session:
+        scheme, _, text = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not text.strip():
+            raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
+        token = self._control.tokens.verify(text.strip(), thumbprint)
+        if principal is not None and principal.pattern.prefix[:1] not in ((), (token.organization,)):
+            raise Refused(Code.INVALID_TOKEN, "the token and the certificate are of different organizations")
+        role = Role.AGENT
+        if token.admin:
+            role = Role.OPERATOR if token.organization == OPERATOR_TENANT else Role.ADMIN
+        caller = Caller(token.organization, token.pattern, role, token.client, token.client)
+        return Session(caller, token)
+
+
+def caller_of(principal: Principal) -> Caller:
+    """Who shows only a certificate. One for every name, which is for development, is an operator's."""
+    if not principal.pattern.prefix:
+        return Caller(OPERATOR_TENANT, principal.pattern, Role.OPERATOR, principal.label)
+    return Caller(principal.pattern.prefix[0], principal.pattern, Role.AGENT, principal.label)
+
+
+def thumbprint(certificate: bytes) -> str:
+    """`x5t#S256` of RFC 8705: SHA-256 of the DER, base64url without padding."""
+    return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
+
+
+def source_of(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that an IPv6 address lies in."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

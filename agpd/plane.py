@@ -1,0 +1,126 @@
+"""The control plane beside the data plane: services, the two listeners for them, and what has to be done each second.
+
+Importing this needs what `agpd[server]` installs; `agpd.app` does so only when `control.enabled` is set.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Self
+
+from agpd.api.callers import Callers, Identify
+from agpd.api.control_grpc import ControlServer, Files
+from agpd.api.http import application
+from agpd.api.rest import Rest
+from agpd.api.server import Server
+from agpd.config import Config, split_address
+from agpd.control.service import Control
+from agpd.errors import Refused
+from agpd.telemetry.logs import event
+from agpd.transport import front
+from agpd.transport.listener import Listener
+from agpd.transport.sockets import bind
+from agpd.transport.tls import Certificates
+
+TICK_S = 1.0
+GRACE_S = 2.0
+_log = logging.getLogger("agpd.control")
+
+
+class Plane:
+    """A running control plane. Make it with `open`; `drain` it, then `close` it.
+
+    `http` and `grpc` are the addresses it listens at, host and real port; None where it does not listen.
+    """
+
+    def __init__(self, config: Config, control: Control, identify: Identify | None) -> None:
+        self.config = config
+        self.control = control
+        self.http: tuple[str, int] | None = None
+        self.grpc: tuple[str, int] | None = None
+        self._draining = False
+        callers = Callers(control, identify, time.monotonic)
+        rest = Rest(control, callers, self._closing)
+        self._http = Server(application(rest.routes(), self._problem, control.clock))
+        self._listener: Listener | None = None
+        self._grpc = ControlServer(control, callers, self._closing)
+        self._ticks: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        config: Config,
+        certificates: Certificates | None,
+        identify: Identify | None,
+        clock: Callable[[], float],
+    ) -> Self:
+        """Open the database and listen. `identify` and `certificates` are None for plaintext; `clock`: Unix seconds.
+
+        Raises `ConfigError`.
+        """
+        plane = cls(config, await Control.open(config.control, clock, config.grants), identify)
+        try:
+            await plane._listen(certificates)
+        except BaseException:
+            await plane.close()
+            raise
+        plane._ticks = asyncio.create_task(plane._tick())
+        return plane
+
+    def drain(self) -> None:
+        """Say that the gateway ends: it is not ready any more, and streams end."""
+        self._draining = True
+
+    async def close(self) -> None:
+        """Finish what was asked for, as far as it takes no longer than `GRACE_S`, and close everything."""
+        self.drain()
+        if self._ticks is not None:
+            self._ticks.cancel()
+            await asyncio.wait((self._ticks,))
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+        await asyncio.gather(self._http.close(GRACE_S), self._grpc.close(GRACE_S))
+        await self.control.close()
+
+    async def _listen(self, certificates: Certificates | None) -> None:
+        listen = self.config.listen
+        if listen.http:
+            sock = bind(*split_address(listen.http, "listen.http"))
+            self.http = sock.getsockname()[:2]
+            self._listener = front.listener(
+                self.config,
+                sock,
+                self._http.protocol,
+                trust=None if certificates is None else certificates.optional,
+                accepting=lambda: self._http.accepting,
+            )
+            self._listener.start()
+        if listen.grpc:
+            host, _ = split_address(listen.grpc, "listen.grpc")
+            files = None if certificates is None else (lambda: Files(*certificates.pem))
+            self.grpc = (host, await self._grpc.start(listen.grpc, files))
+
+    def _closing(self) -> bool:
+        return self._draining
+
+    async def _problem(self) -> str:
+        if self._draining:
+            return "draining"
+        try:
+            await self.control.ping()
+        except Refused as refused:
+            return refused.detail or refused.code.name
+        return ""
+
+    async def _tick(self) -> None:
+        """Let the services do what time asks for. The database may be away: they do it when it is back."""
+        while True:
+            try:
+                await self.control.tick(self.control.clock())
+            except Refused as refused:
+                event(
+                    _log, logging.WARNING, "the control plane could not do its rounds", problem=str(refused)
+                )
+            await asyncio.sleep(TICK_S)
