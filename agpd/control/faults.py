@@ -21,8 +21,9 @@ _SQLITE_OUTAGES = {
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_PERM,
 }
-# Classes of SQLSTATE: connection, authorization, no such database, transaction, resources, operator, system.
-_POSTGRES_OUTAGES = ("08", "28", "3D", "40", "53", "57", "58", "XX")
+# Beginnings of SQLSTATE: connection, a standby, authorization, no such database, deadlock, resources, operator, system,
+# and not ready for it, such as a database that takes no connections.
+_POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58", "XX")
 
 
 def is_outage(error: BaseException) -> bool:

@@ -64,8 +64,9 @@ WorkOnEach = Callable[[Connection, Notes, Sequence[Item]], Sequence[Result | Ref
 class Store:
     """An open database. Make it with `open`; `close` it."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], sealer: Sealer) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], sealer: Sealer, poll_s: float) -> None:
         self._database = database
+        self._poll_s = poll_s
         self._clock = clock
         self.sealer = sealer
         self._listeners: list[Listener] = []
@@ -77,14 +78,17 @@ class Store:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def open(cls, url: str, clock: Callable[[], float] = time.time, *, sealer: Sealer) -> "Store":
+    async def open(
+        cls, url: str, clock: Callable[[], float] = time.time, *, sealer: Sealer, poll_s: float = POLL_S
+    ) -> "Store":
         """Open or make the database, and bring its tables up to date.
 
-        `url` is as users write it: `sqlite:///path` or `postgresql://...`. `clock`: Unix seconds. Raises `ConfigError`.
+        `url` is as users write it: `sqlite:///path` or `postgresql://...`; `clock`: Unix seconds;
+        `poll_s`: how often changes of other gateways are looked for. Raises `ConfigError`.
         """
         from agpd.control import migrations
 
-        store = cls(connect(url), clock, sealer)
+        store = cls(connect(url), clock, sealer, poll_s)
         try:
             store._told = await store._database.write(
                 lambda connection: migrations.upgrade(connection, sealer)
@@ -296,7 +300,7 @@ class Store:
 
     async def _poll_all(self) -> None:
         while True:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._poll_s)
             try:
                 await self.poll()
             except Refused as error:
