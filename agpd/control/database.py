@@ -63,7 +63,9 @@ def connect(url: str) -> Database:
 def shown(url: str) -> str:
     """The URL without its password."""
     try:
-        return _parse(url).render_as_string(hide_password=True)
+        parsed = _parse(url)
+        hidden = {key: "***" for key in parsed.query if "password" in key}
+        return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
     except ConfigError:
         return "***"
 

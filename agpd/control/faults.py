@@ -53,11 +53,11 @@ def refusal(error: Exception) -> Refused | None:
     return None
 
 
-def _constraint(error: BaseException | None) -> Refused:
+def _constraint(error: BaseException | None) -> Refused | None:
     state = getattr(error, "sqlstate", None)
     name = getattr(error, "sqlite_errorname", None)
     if state == "23505" or name in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"):
         return Refused(Code.ALREADY_EXISTS, "another change made it at the same time")
     if state == "23503" or name == "SQLITE_CONSTRAINT_FOREIGNKEY":
         return Refused(Code.CONFLICT, "what it belongs to is not there, or something belongs to it")
-    return Refused(Code.CONFLICT, "it does not fit what is there")
+    return None
