@@ -86,7 +86,7 @@ async def _verify(url: str, key_file: Path) -> dict[str, Any]:
 
     database = connect(url)
     try:
-        checked = await verify(Store(database, time.time, sealer=Sealer.open(key_file)))
+        checked = await verify(Store(database, time.time, Sealer.open(key_file), poll_s=1.0))
     finally:
         await database.close()
     built: dict[str, Any] = msgspec.to_builtins(checked)

@@ -11,7 +11,7 @@ from agpd.cli.options import config_options
 
 AGPD = {
     "serve": Lazy("agpd.cli.serve", "serve", "Run a gateway."),
-    "dev": Lazy("agpd.cli.serve", "dev", "Run a gateway on this machine without any configuration."),
+    "dev": Lazy("agpd.cli.dev", "dev", "Run a gateway on this machine without any configuration."),
     "bootstrap": Lazy("agpd.cli.bootstrap", "bootstrap", "Make the first operator of a new control plane."),
 }
 AGPCTL = {

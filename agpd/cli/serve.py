@@ -1,4 +1,4 @@
-"""`agpd serve` and `agpd dev`: a gateway as a process.
+"""`agpd serve`: a gateway as a process.
 
 SIGTERM and SIGINT drain; a second one cuts the drain short. SIGHUP reads certificates and revocations again.
 """
@@ -10,8 +10,7 @@ import resource
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 
 # Beside connections, a process holds its log, its listener, certificates being read.
 SPARE_DESCRIPTORS = 64
-DEV_CONNECTIONS = 500
-DEV_DRAIN_MS = 1000
 
+Ready = Callable[["Gateway"], Awaitable[None]]
 _log = logging.getLogger("agpd.serve")
 
 
@@ -51,55 +49,15 @@ def serve(file: Path | None, sets: tuple[str, ...], workers: int | None) -> None
         sets = (*sets, f"listen.workers={workers}")
     config = load(file, os.environ, sets)
     logs.setup(config.log.level, config.log.format, sys.stderr)
-    sys.exit(run(config, lambda gateway: None))
+    sys.exit(run(config, nothing_more))
 
 
-@click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=7420,
-    show_default=True,
-    help="Port on loopback; 0 takes a free one.",
-)
-@click.option("--plaintext", is_flag=True, help="Without TLS and certificates.")
-def dev(port: int, plaintext: bool) -> None:
-    """Run a gateway on this machine without any configuration.
-
-    It listens on loopback only. Its certificates are made once and kept below the state directory
-    (AGPD_STATE_DIR, or the user's own); the SDK and agpctl find them there. For development only.
-    """
-    from agpd.cli.welcome import welcome
-    from agpd.telemetry import logs
-    from agpd_client.transports.tls import development_directory
-
-    directory = development_directory(os.environ)
-    config = dev_config(port, None if plaintext else directory)
-    logs.setup(config.log.level, config.log.format, sys.stderr)
-    sys.exit(run(config, lambda gateway: welcome(gateway.address[1], None if plaintext else directory)))
+async def nothing_more(gateway: "Gateway") -> None:
+    """What `agpd serve` does once the gateway listens."""
 
 
-def dev_config(port: int, directory: Path | None) -> "Config":
-    """The configuration of `agpd dev`; certificates are made in `directory`, None stands for plaintext."""
-    from agpd.config import Config, Limits, Listen, Tls
-    from agpd.transport.pki import development
-
-    listen = Listen(native=f"127.0.0.1:{port}", plaintext=directory is None)
-    limits = Limits(connections=DEV_CONNECTIONS, drain_timeout_ms=DEV_DRAIN_MS)
-    if directory is None:
-        return Config(listen=listen, limits=limits)
-    files = development(directory, time.time())
-    tls = Tls(
-        certificate=str(files.certificate),
-        key=str(files.key),
-        ca=str(files.ca),
-        accept_any_name=True,
-    )
-    return Config(listen=listen, limits=limits, tls=tls)
-
-
-def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
-    """Run a gateway until a signal ends it; `ready` is called once it listens. Returns the exit code.
+def run(config: "Config", ready: Ready) -> int:
+    """Run a gateway until a signal ends it; `ready` is awaited once it listens. Returns the exit code.
 
     Raises `ConfigError` if it cannot start.
     """
@@ -112,7 +70,7 @@ def run(config: "Config", ready: Callable[["Gateway"], None]) -> int:
         return runner.run(_serve(config, ready))
 
 
-async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
+async def _serve(config: "Config", ready: Ready) -> int:
     from agpd.app import Gateway
     from agpd.errors import ConfigError
     from agpd.hotpath import COMPILED
@@ -144,7 +102,7 @@ async def _serve(config: "Config", ready: Callable[["Gateway"], None]) -> int:
         tls=not config.listen.plaintext,
         hot_path="compiled" if COMPILED else "python",
     )
-    ready(gateway)
+    await ready(gateway)
     notify("READY=1", os.environ)
     event(_log, logging.INFO, "stopping", signal=(await stops.get()).name)
     notify("STOPPING=1", os.environ)

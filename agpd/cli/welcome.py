@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.syntax import Syntax
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from agpd_client.transports.address import DEFAULT_PORT
 
+CONTEXT = "dev"
 _SNIPPET = """\
 import agpd_client as agp
 
@@ -23,17 +25,25 @@ async def main() -> None:
 agp.run(main())"""
 
 
-def welcome(port: int, directory: Path | None) -> None:
+class Control(NamedTuple):
+    """What runs beside the gateway. `context`: the one that is selected; `lacking`: a package, if nothing runs."""
+
+    server: str = ""
+    context: str = ""
+    lacking: str = ""
+
+
+def welcome(port: int, directory: Path | None, control: Control) -> None:
     """Print it to standard output. `directory`: where the certificates are, None for plaintext."""
     console = Console(highlight=False, soft_wrap=True)
-    for part in _parts(port, directory, os.environ.get("AGPD_STATE_DIR")):
+    for part in _parts(port, directory, os.environ.get("AGPD_STATE_DIR"), control):
         console.print(part)
 
 
-def _parts(port: int, directory: Path | None, state: str | None) -> list[Text]:
+def _parts(port: int, directory: Path | None, state: str | None, control: Control) -> list[Text]:
     url = gateway_url(port, directory is None)
     shown = "" if url == gateway_url(DEFAULT_PORT, False) else url
-    option = f" --url {shown}" if shown else ""
+    option = _option(url, shown, control)
     return [
         Text.assemble(
             "\n", ("agpd", "bold green"), " is running at ", (url, "bold"), ", on this machine only."
@@ -46,7 +56,27 @@ def _parts(port: int, directory: Path | None, state: str | None) -> list[Text]:
         Text("\nFrom two other terminals:\n", "bold"),
         Text(f"agpctl sub acme/demo/chat{option}"),
         Text(f"agpctl pub acme/demo/chat 'hello' --fanout all{option}"),
+        *_control(control, option),
         Text("\nCtrl-C ends it.\n", "dim"),
+    ]
+
+
+def _option(url: str, shown: str, control: Control) -> str:
+    """What agpctl needs in order to find this gateway."""
+    if control.server:
+        return "" if control.context == CONTEXT else f" --context {CONTEXT}"
+    return f" --url {url}" if shown or control.context else ""
+
+
+def _control(control: Control, option: str) -> list[Text]:
+    if control.lacking:
+        return [Text("\nNo control plane: it needs `pip install 'agpd[server]'`.", "yellow")]
+    if not control.server:
+        return []
+    return [
+        Text.assemble(("\nThe control plane, at ", "bold"), (control.server, "bold"), (":\n", "bold")),
+        Text(f"agpctl get namespaces{option}"),
+        Text(f"agpctl get agents{option}"),
     ]
 
 

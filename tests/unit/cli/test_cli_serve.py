@@ -142,20 +142,9 @@ def test_too_few_descriptors_are_said(tmp_path: Path) -> None:
         running.stop()
 
 
-def test_dev_listens_on_loopback_with_certificates_of_its_own(tmp_path: Path) -> None:
-    config = serve.dev_config(0, tmp_path / "dev")
-    assert config.listen == Listen(native="127.0.0.1:0")
-    assert config.tls.accept_any_name
-    first = Path(config.tls.certificate).read_bytes()
-    assert serve.dev_config(0, tmp_path / "dev") == config
-    assert Path(config.tls.certificate).read_bytes() == first
-    assert serve.dev_config(1, None).listen == Listen(native="127.0.0.1:1", plaintext=True)
-    assert not (tmp_path / "none").exists()
-
-
 def test_run_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
-    def ready(running: object) -> None:
-        welcome.welcome(7420, None)
+    async def ready(running: object) -> None:
+        welcome.welcome(7420, None, welcome.Control())
         os.kill(os.getpid(), signal.SIGTERM)
 
     config = Config(listen=Listen(native="127.0.0.1:0", plaintext=True))

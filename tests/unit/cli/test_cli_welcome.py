@@ -21,8 +21,11 @@ def test_dev_prints_a_program_that_runs(tmp_path: Path) -> None:
             assert done.stdout.endswith(" says hello\n")
 
 
-def printed(port: int, directory: Path | None, state: str | None) -> str:
-    return "\n".join(part.plain for part in welcome._parts(port, directory, state))
+NOTHING = welcome.Control()
+
+
+def printed(port: int, directory: Path | None, state: str | None, control: welcome.Control = NOTHING) -> str:
+    return "\n".join(part.plain for part in welcome._parts(port, directory, state, control))
 
 
 def test_dev_says_what_others_need_to_know() -> None:
@@ -43,5 +46,5 @@ def test_dev_says_what_others_need_to_know() -> None:
 
 
 def test_it_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    welcome.welcome(7420, None)
+    welcome.welcome(7420, None, welcome.Control())
     assert "agpd is running at agp+tcp://127.0.0.1:7420" in capsys.readouterr().out
