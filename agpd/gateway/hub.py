@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
-from agpd.gateway.admission import Admission
+from agpd.gateway.admission import Admission, Policy
 from agpd.gateway.link import EVERY_KIND, Entry, Flow, Link
 from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
 from agpd.gateway.principal import Principal
 from agpd.gateway.quotas import Quotas
+from agpd.gateway.review import Review
 from agpd.gateway.tokens import NO_TOKENS, Tokens
 from agpd.gateway.verbs import VERBS
 from agpd.hotpath import Turn, fan_out
@@ -67,6 +68,7 @@ class Hub:
         self.refused: Counter[Code] = Counter()
         self.ended: Counter[Code] = Counter()
         self.draining = False
+        self._review = Review(self)
         self.past_messages_in = 0  # of links that have ended
         self.past_deliveries = 0
         self.past_dropped = 0
@@ -105,6 +107,15 @@ class Hub:
         if link.close_code is None:
             link.abandon(code)
             self._ended(link, code, detail)
+
+    def adopt(self, policy: Policy) -> None:
+        """From now on this policy holds; what links hold that it does not allow ends within two seconds."""
+        self.admission.policy = policy
+        self._review.begin()
+
+    def reconsider(self, link: Link) -> None:
+        """The link's principal has changed: what it holds that this one may not have ends at once."""
+        self._review.at_once(link)
 
     def _ended(self, link: Link, code: Code, detail: str) -> None:
         self.ended[code] += 1
@@ -171,16 +182,20 @@ class Hub:
         decision = self.router.decide(flow.agent, flow.entry, message.fanout)
         if not decision.hops:
             raise Refused(Code.NO_ROUTE)
+        reached = self._hand_out(message, flow, decision, origin)
+        self._remember_told(flow, decision)
+        return reached
+
+    def _hand_out(self, message: Message, flow: Flow, decision: Decision, origin: Link) -> int:
         lost = 0
         crowd = Crowd([link for link, _ in decision.hops if isinstance(link, Link)])
         origin.work += len(decision.hops)
         for place, (link, entry) in enumerate(decision.hops):
             assert isinstance(link, Link)
             self.introduce(link, flow, flow.entry if entry is None else entry)
-            data = message.frames if entry is None else frames.redirect(message.frames, entry.packed)
+            data = message.frames if entry is None else _redirected(message, entry)
             if not link.offer(data, message.count, origin, crowd) and place < decision.count:
                 lost += 1  # the hops after the first `count` are observers
-        self._remember_told(flow, decision)
         return self._judge(message, decision.count, lost, origin)
 
     def _broadcast(self, message: Message, flow: Flow, origin: Link) -> int:
@@ -188,6 +203,9 @@ class Hub:
         version = flow.entry.version  # type: ignore[union-attr]
         if flow.version != version:
             decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
+            if not decision.count or decision.hops[0].entry is not None:
+                # Who is at the end of a standing route may change without the entry's knowledge.
+                return self._hand_out(message, flow, decision, origin)
             for link, _ in decision.hops:
                 assert isinstance(link, Link)
                 self.introduce(link, flow, flow.entry)
@@ -285,8 +303,8 @@ class Hub:
 
         Whoever may publish may reply too; and whoever has got a message, to its sender.
         """
-        publish = self._may_send("publish", link, agent, entry)
-        request = self._may_send("request", link, agent, entry)
+        publish = self.may_send("publish", link, agent, entry)
+        request = self.may_send("request", link, agent, entry)
         if publish and request:
             return EVERY_KIND
         kinds = [Kind.PUBLISH, Kind.REPLY] if publish else [Kind.REQUEST] if request else []
@@ -294,7 +312,8 @@ class Hub:
             kinds.append(Kind.REPLY)
         return frozenset(map(int, kinds))
 
-    def _may_send(self, verb: str, link: Link, agent: Agent, entry: Entry) -> bool:
+    def may_send(self, verb: str, link: Link, agent: Agent, entry: Entry) -> bool:
+        """May an agent of the link `publish` or `request` there?"""
         if not link.principal.permits(verb, entry.name):
             return False
         if entry.detached:  # known in the view of one tenant alone, and carried by its routes
@@ -310,7 +329,7 @@ class Hub:
             link.correspondents.add(source.number)
         if destination.number not in told:
             self.announce(link, destination)
-        if destination is not flow.entry and isinstance(destination, InstanceEntry):
+        if isinstance(destination, InstanceEntry) and destination.type is flow.entry:
             flow.meet(destination, link)
 
     def announce(self, link: Link, entry: Entry) -> None:
@@ -387,6 +406,12 @@ class Hub:
             "refused": self.refused.total(),
             "queued_bytes": sum(link.queued for link in self.links),
         }
+
+
+def _redirected(message: Message, entry: InstanceEntry) -> bytes:
+    if message.count == 1:
+        return frames.redirect(message.frames, entry.packed)
+    return frames.redirect_each(message.frames, entry.packed)  # broadcasts that a standing route carries
 
 
 def _answered_singly(message: Message) -> bool:

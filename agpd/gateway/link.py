@@ -20,6 +20,7 @@ from agpd.wire.framing import Reassembly
 from agpd.wire.session import Session, Side
 
 NOTICES_LIMIT = 256
+FORMER_SOURCES_LIMIT = 4096
 Entry = InstanceEntry | TypeEntry
 MET_SLACK = 16
 EVERY_KIND = frozenset((int(Kind.PUBLISH), int(Kind.REQUEST), int(Kind.REPLY)))
@@ -144,6 +145,14 @@ class Link(Outbox):
         (self.flows if flow.kinds == EVERY_KIND else self.checked_flows)[pair] = flow
         self.flows_to.setdefault(pair >> 32, set()).add(pair)
         self.flows_from.setdefault(pair & 0xFFFF_FFFF, set()).add(pair)
+
+    def give_up(self, number: int) -> None:
+        """The link no longer has this source. What is remembered of it is bounded like the agents of a link are."""
+        self.sources.pop(number, None)
+        self.forget_source(number)
+        if len(self.former_sources) >= FORMER_SOURCES_LIMIT:
+            self.former_sources.clear()
+        self.former_sources.add(number)
 
     def forget_destination(self, number: int) -> None:
         """The handle is dead or given back: no flow to it stays."""

@@ -32,6 +32,9 @@ def hello(hub: Hub, frame: Frame, link: Link) -> None:
     limits = hub.admission.limits
     version = agree_version(said)
     _identify(hub, link, said.token)
+    organization = link.principal.organization
+    if organization and hub.admission.policy.is_suspended(organization):
+        raise Fatal(Code.TENANT_SUSPENDED)
     link.epoch = said.epoch
     link.reassembly.limit = limits.frame_limit_bytes
     welcome = frames.Welcome(
@@ -64,6 +67,7 @@ def authenticate(hub: Hub, frame: Frame, link: Link) -> None:
     token = frames.decode(frame.body, frames.Token).token
     hub.identify(link, hub.tokens.authenticate(token, link.principal))
     _ok(link, frame, body=frames.Seconds(hub.tokens.seconds_left(link.principal)))
+    hub.reconsider(link)
 
 
 def register(hub: Hub, frame: Frame, link: Link) -> None:
@@ -100,7 +104,7 @@ def _may_take_over(hub: Hub, link: Link, name: names.Name) -> bool:
 
 def _displace(agent: Agent, frame: Frame) -> None:
     link: Link = agent.link  # type: ignore[assignment]
-    _gone(link, agent.entry.number)
+    link.give_up(agent.entry.number)
     body = frames.Refusal(Code.TAKEN_OVER)
     link.send(frames.encode(Kind.ENDED, body, destination=agent.entry.number))
 
@@ -119,18 +123,9 @@ def unregister(hub: Hub, frame: Frame, link: Link) -> None:
     agent = _agent(frame, link)
     number = agent.entry.number
     presence = hub.router.unregister(agent)
-    _gone(link, number)
+    link.give_up(number)
     _ok(link, frame)
     hub.tell(presence)
-
-
-def _gone(link: Link, number: int) -> None:
-    """The link no longer has this source. The set is bounded like the agents of a link are."""
-    link.sources.pop(number, None)
-    link.forget_source(number)
-    if len(link.former_sources) >= 4096:
-        link.former_sources.clear()
-    link.former_sources.add(number)
 
 
 def subscribe(hub: Hub, frame: Frame, link: Link) -> None:

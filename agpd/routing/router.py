@@ -7,15 +7,16 @@ so that a refusal tells nothing about what exists there.
 Entries live by reference: `pin` what is held, `unpin` it when done, and fetch with `take_dead` what has died.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern
 from agpd.routing import routes
 from agpd.routing.connections import Agent, Connections, Counts, Held, Link, Usage
-from agpd.routing.fanout import Chooser, Decision, Hop, add_observers, reach
-from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions
+from agpd.routing.fanout import ANY, Chooser, Decision, Hop, add_observers, reach
+from agpd.routing.routes import NONE_STANDING, Route, Standing
+from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions, Tenant
 
 
 class Rules(Protocol):
@@ -50,6 +51,7 @@ class Router:
         self._subscriptions = Subscriptions(numbers)
         self.choose = chooser
         self._rules = rules
+        self._standing: dict[str, Standing] = {}
         self.entries = self._subscriptions.entries  # number -> entry, of everything alive
 
     # -- links and agents ------------------------------------------------------------------------------
@@ -232,6 +234,25 @@ class Router:
         if route is not None:
             routes.drop(route)
 
+    def set_standing(self, organization: str, standing: Mapping[Pattern, Name]) -> None:
+        """All standing routes of an organization: pattern -> the type of it that they lead to."""
+        if standing:
+            self._standing[organization] = {pattern.prefix: via for pattern, via in standing.items()}
+        else:
+            self._standing.pop(organization, None)
+
+    def routes_of(self, link: Link) -> list[Route]:
+        """The routes that were set over a link."""
+        held = self._connections.links.get(link)
+        return [] if held is None else list(held.routes)
+
+    def drop_route(self, route: Route) -> bool:
+        """Remove it. False if it has gone already."""
+        if route not in route.owner.routes:
+            return False
+        routes.drop(route)
+        return True
+
     # -- what messages are routed by -------------------------------------------------------------------
 
     def pin(self, agent: Agent, name: Name) -> Entry:
@@ -251,7 +272,7 @@ class Router:
         own = agent.name.organization
         if any(self._rules.allows(verb, agent.name, name) for verb in ("publish", "request")):
             return tables.instance(name) if name.is_instance else tables.type(name)
-        if name.organization != own and routes.find(tables.tenant(own), name) is not None:
+        if name.organization != own and any(self._routes(tables.tenant(own), name)):
             return tables.detached(own, name)
         raise Refused(Code.NOT_PERMITTED, f"publish {name}")
 
@@ -272,19 +293,44 @@ class Router:
     def decide(self, agent: Agent, entry: Entry, fanout: int) -> Decision:
         """Which links get a message of `agent` to `entry`; see `fanout.reach`. An instance ignores `fanout`.
 
-        If nobody but the sender matches, the route of the entry's tenant with the longest prefix carries it;
-        without one, `count` is 0. Observers of the namespace get what is sent to a type, in either case.
+        If nobody but the sender matches, the route of the entry's tenant with the longest prefix carries it: as it
+        is, or, a standing one, with the instance that it was given to as its destination. Without one `count` is 0.
+        Observers of the namespace get what is sent to a type, in either case.
         """
         if isinstance(entry, InstanceEntry):
             if entry.link is not None and entry.agent is not agent:
                 return Decision([Hop(entry.link, None)], 1)
-            return _carried(agent, entry)
+            return self._carried(agent, entry)
         decision = reach(entry.members, agent, fanout, self.choose)
         if not decision.count:
-            decision = _carried(agent, entry)
+            decision = self._carried(agent, entry)
         if entry.namespace.observers:
             add_observers(decision.hops, entry.namespace.observers, agent)
         return decision
+
+    def _carried(self, agent: Agent, entry: Entry) -> Decision:
+        """By the first route that leads to somebody else than the sender."""
+        for route in self._routes(entry.home, entry.name):
+            if isinstance(route, Name):
+                decision = self._some_of(route, agent)
+                if decision.count:
+                    return decision
+            elif route.via is not agent:
+                return Decision([Hop(route.via.link, None)], 1)
+        return Decision([], 0)
+
+    def _routes(self, tenant: Tenant, name: Name) -> Iterator[Route | Name]:
+        return routes.candidates(tenant, self._standing.get(tenant.name, NONE_STANDING), name)
+
+    def _some_of(self, topic: Name, sender: Agent) -> Decision:
+        """One agent of this type, of the same organization. Foreign ones may be subscribed to the type."""
+        found = self._subscriptions.find_type(topic)
+        members = [] if found is None else found.members
+        decision = reach(members, sender, ANY, self.choose)
+        if all(_is_of(topic.organization, hop.entry) for hop in decision.hops):
+            return decision
+        own = [member for member in members if _is_of(topic.organization, member)]
+        return reach(own, sender, ANY, self.choose)
 
     # -- parts -----------------------------------------------------------------------------------------
 
@@ -311,6 +357,5 @@ class Router:
         return self._connections.links[agent.link]
 
 
-def _carried(agent: Agent, entry: Entry) -> Decision:
-    route = routes.find(entry.home, entry.name, agent)
-    return Decision([], 0) if route is None else Decision([Hop(route.via.link, None)], 1)
+def _is_of(organization: str, member: InstanceEntry | None) -> bool:
+    return member is not None and member.agent is not None and member.agent.name.organization == organization

@@ -381,7 +381,7 @@ class Peer:
             return
         if frame.kind == Kind.WITHDRAW:
             for number in frames.decode(frame.body, frames.Handles).numbers:
-                del self.names[number]
+                self.names.pop(number, None)  # opened, and perhaps never announced
         if frame.kind >= FIRST_DATA_KIND:
             assert frame.source in self.names, "the source was not announced"
             assert frame.destination in self.names, "the destination was not announced"

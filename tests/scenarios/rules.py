@@ -1,12 +1,16 @@
-"""Rules for tests of the router: inside an organization everything but observing is allowed, the rest is asked."""
+"""Rules for tests: of the router alone, and policies written as lines of text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from agpd.names import Name, Pattern
+from agpd.control.policy import OPERATOR_SIDE, Policy, Statement
+from agpd.names import Name, Pattern, parse_pattern
 
 
 class Crossing:
-    """`may_cross(verb, agent that acts, target)`. The target of observe is the namespace, as the name `org/ns/*`."""
+    """Inside an organization everything but observing is allowed, the rest is asked: `may_cross(verb, agent, target)`.
+
+    The target of observe is the namespace, as the name `org/ns/*`.
+    """
 
     def __init__(self, may_cross: Callable[[str, Name, Name], bool]) -> None:
         self.may_cross = may_cross
@@ -16,3 +20,27 @@ class Crossing:
 
     def allows_pattern(self, verb: str, subject: Name, target: Pattern) -> bool:
         return verb == "route" or self.may_cross(verb, subject, Name(*target.prefix, "*"))
+
+
+def policy(
+    *lines: str, callers: Mapping[str, Iterable[str]] | None = None, suspended: Iterable[str] = ()
+) -> Policy:
+    """Compiled from lines such as `acme: allow acme/* publish globex/*`; `operator:` is the configuration."""
+    return Policy.compiled(
+        map(statement, lines),
+        {prefix(name): [prefix(each) for each in patterns] for name, patterns in (callers or {}).items()},
+        suspended,
+    )
+
+
+def statement(line: str) -> Statement:
+    """One line of `policy`."""
+    owner, effect, subject, verb, target = line.replace(":", "").split()
+    owner = OPERATOR_SIDE if owner == "operator" else owner
+    assert effect in ("allow", "deny"), line
+    return Statement(owner, prefix(subject), verb, prefix(target), effect == "allow")
+
+
+def prefix(pattern: str) -> tuple[str, ...]:
+    """The segments of a pattern."""
+    return parse_pattern(pattern).prefix
