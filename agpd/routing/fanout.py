@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agpd.routing.connections import Agent, Link
 
 ALL = 0
+ANY = 1
 
 Chooser = Callable[[int], int]
 

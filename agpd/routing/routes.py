@@ -1,11 +1,14 @@
 """Routes: who carries a message that nobody else gets.
 
-A route belongs to one tenant and leads to one agent of that tenant. Its pattern may lie outside the
-organization: that is how a bridge to another one is named. The longest prefix is tried first, `*` last.
+A route belongs to one tenant. One that a connection has set leads to one agent of that tenant and ends with it; a
+standing one leads to whoever is there of a type of that tenant. Its pattern may lie outside the organization: that is
+how a bridge to another one is named. The longest prefix is tried first, `*` last, and of the same prefix the route
+that a connection has set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from agpd.names import Name, Pattern
@@ -46,16 +49,25 @@ def drop(route: Route) -> None:
     route.tenant.changes += 1
 
 
-def find(tenant: Tenant, name: Name, sender: Agent | None = None) -> Route | None:
-    """The route with the longest prefix of `name`, passing over those that lead back to `sender`.
+Standing = Mapping[tuple[str, ...], "Name"]
+"""The standing routes of one tenant: prefix -> the type that it leads to."""
 
-    At most five look-ups, however many routes there are.
+NONE_STANDING: Standing = {}
+
+
+def candidates(tenant: Tenant, standing: Standing, name: Name) -> Iterator[Route | Name]:
+    """The routes for a name, in the order in which they are tried; a standing one as the type that it leads to.
+
+    At most ten look-ups, however many routes there are.
     """
-    if not tenant.routes:
-        return None
+    if not tenant.routes and not standing:
+        return
     # A type has an empty fourth segment, which no pattern has: it is looked up in vain.
     for length in (4, 3, 2, 1, 0):
-        route = tenant.routes.get(name[:length])
-        if route is not None and route.via is not sender:
-            return route
-    return None
+        prefix = name[:length]
+        route = tenant.routes.get(prefix)
+        if route is not None:
+            yield route
+        via = standing.get(prefix)
+        if via is not None:
+            yield via

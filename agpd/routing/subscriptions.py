@@ -154,6 +154,12 @@ class Subscriptions:
             namespace.types[name.type] = self.entries[found.number] = found
         return found
 
+    def find_type(self, name: Name) -> TypeEntry | None:
+        """The entry of a type or topic, if there is one."""
+        tenant = self.tenants.get(name.organization)
+        namespace = None if tenant is None else tenant.namespaces.get(name.namespace)
+        return None if namespace is None else namespace.types.get(name.type)
+
     def instance(self, name: Name) -> InstanceEntry:
         """The entry of an instance, made if absent."""
         of = self.type(name)

@@ -243,6 +243,16 @@ def redirect(frame: bytes, packed_handle: bytes) -> bytes:
     return frame[:8] + packed_handle + frame[12:]
 
 
+def redirect_each(frames: bytes, packed_handle: bytes) -> bytes:
+    """A run of whole frames with another destination handle."""
+    changed = bytearray(frames)
+    position = 0
+    while position < len(frames):
+        changed[position + 8 : position + 12] = packed_handle
+        position += LENGTH_SIZE + int.from_bytes(frames[position : position + LENGTH_SIZE], "big")
+    return bytes(changed)
+
+
 def ids(frames: bytes) -> list[int]:
     """The message ids of a run of whole frames."""
     found = []

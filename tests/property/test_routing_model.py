@@ -27,7 +27,7 @@ from scenarios.rules import Crossing
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern
 from agpd.routing.connections import Agent
-from agpd.routing.fanout import Decision, Hop
+from agpd.routing.fanout import Decision, Hop, reach
 from agpd.routing.router import Router
 from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions, TypeEntry
 
@@ -85,6 +85,7 @@ class RoutingMachine(RuleBasedStateMachine):
         self.observations: list[tuple[Agent, Pattern]] = []
         self.watches: list[tuple[Agent, Name]] = []
         self.routes: list[tuple[str, Pattern, Agent, Pipe]] = []
+        self.standing: dict[str, dict[Pattern, Name]] = {name: {} for name in ORGANIZATIONS}
         self.pins: list[Pin] = []
         self.grants: set[tuple[str, str, str]] = set()
         self.given: set[tuple[str, str, str]] = set()  # every grant that ever was
@@ -127,13 +128,25 @@ class RoutingMachine(RuleBasedStateMachine):
         own = agent.name.organization == name.organization
         return own or (verb, agent.name.organization, name.organization) in self.grants
 
-    def carrier(self, organization: str, name: Name, sender: Agent | None) -> Agent | None:
+    def carriers(self, organization: str, name: Name, sender: Agent) -> tuple[bool, list[Agent]]:
+        """Who may get what nobody takes, and whether with another destination: by a standing route."""
         fitting = [
-            (len(pattern.prefix), via)
+            (len(pattern.prefix), True, [via])
             for tenant, pattern, via, _ in self.routes
             if tenant == organization and pattern.matches(name) and via is not sender
         ]
-        return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+        for pattern, topic in self.standing[organization].items():
+            there = [
+                a for a in self.members(topic) if a.name.organization == organization and a is not sender
+            ]
+            if pattern.matches(name) and there:
+                fitting.append((len(pattern.prefix), False, there))
+        _, as_it_is, agents = max(fitting, key=lambda each: each[:2]) if fitting else (0, True, [])
+        return not as_it_is, agents
+
+    def is_covered(self, organization: str, name: Name) -> bool:
+        patterns = [pattern for tenant, pattern, *_ in self.routes if tenant == organization]
+        return any(pattern.matches(name) for pattern in (*patterns, *self.standing[organization]))
 
     def forget(self, agent: Agent) -> list[Presence]:
         self.watches = [fact for fact in self.watches if fact[0] is not agent]
@@ -313,6 +326,19 @@ class RoutingMachine(RuleBasedStateMachine):
         self.router.remove_route(agent, pattern)
         self.routes = [fact for fact in self.routes if fact[:2] != (agent.name.organization, pattern)]
 
+    @precondition(lambda self: self.subscriptions)
+    @rule(pick=PICK, length=st.integers(0, 2), name=NAMES, there=st.booleans())
+    def set_standing(self, pick: int, length: int, name: Name, there: bool) -> None:
+        """To a type that somebody is subscribed to, perhaps nobody of its own organization."""
+        _, via = self.subscriptions[pick % len(self.subscriptions)]
+        table = self.standing[via.organization]
+        pattern = Pattern(name[:length])
+        if there:
+            table[pattern] = via
+        else:
+            table.pop(pattern, None)
+        self.router.set_standing(via.organization, dict(table))
+
     # -- messages --------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.agents)
@@ -322,7 +348,7 @@ class RoutingMachine(RuleBasedStateMachine):
 
     def new_pin(self, agent: Agent, name: Name) -> None:
         allowed = self.allowed("publish", agent, name)
-        if not allowed and self.carrier(agent.name.organization, name, None) is None:
+        if not allowed and not self.is_covered(agent.name.organization, name):
             with pytest.raises(Refused) as caught:
                 self.router.pin(agent, name)
             # One text, whether or not the name exists.
@@ -372,9 +398,11 @@ class RoutingMachine(RuleBasedStateMachine):
 
     def check_instance(self, pin: Pin, decision: Decision) -> None:
         holder = None if pin.detached else self.holder(pin.name)
-        if holder is None or holder is pin.agent:
-            holder = self.carrier(pin.home, pin.name, pin.agent)
-        assert decision == (Decision([Hop(holder.link, None)], 1) if holder else Decision([], 0))
+        if holder is not None and holder is not pin.agent:
+            assert decision == Decision([Hop(holder.link, None)], 1)
+        else:
+            assert decision.count == len(decision.hops)
+            self.check_carried(pin, decision)
 
     def check_type(self, pin: Pin, decision: Decision, fanout: int) -> None:
         members = [] if pin.detached else [a for a in self.members(pin.name) if a is not pin.agent]
@@ -382,9 +410,9 @@ class RoutingMachine(RuleBasedStateMachine):
         chosen = [hop for hop in decision.hops if hop.entry is not None]
         observers = set() if pin.detached else self.observed(pin)
         if not members:
-            via = self.carrier(pin.home, pin.name, pin.agent)
-            expected = observers | ({via.link} if via else set())
-            assert (decision.count, chosen) == (1 if via else 0, [])
+            self.check_carried(pin, decision)
+            by_route = decision.hops[: decision.count]
+            expected = observers | {hop.link for hop in by_route if hop.entry is None}
         elif fanout == 0:
             expected = observers | {member.link for member in members}
             assert (decision.count, chosen) == (len(members), [])
@@ -394,6 +422,19 @@ class RoutingMachine(RuleBasedStateMachine):
             assert decision.count == len(chosen)
         assert set(as_is) == expected
         assert len(as_is) == len(expected)
+
+    def check_carried(self, pin: Pin, decision: Decision) -> None:
+        """The first hop, if there is somebody to carry it."""
+        standing, agents = self.carriers(pin.home, pin.name, pin.agent)
+        assert decision.count == bool(agents)
+        for hop in decision.hops[: decision.count]:
+            if standing:
+                assert hop.entry is not None
+                assert hop.entry.agent in agents
+                assert hop.link is hop.entry.agent.link
+                assert hop.link.full <= all(agent.link.full for agent in agents)
+            else:
+                assert hop == Hop(agents[0].link, None)
 
     def observed(self, pin: Pin) -> set[Any]:
         return {
@@ -536,7 +577,23 @@ class ForgetsNothing(Router):
         return super().detach(link)
 
 
-FAULTS = [CrossesAlways, OneTrieForAll, TellsTheSender, RoutesForAll, ObservesUnasked, ForgetsNothing]
+class StandsForAnybody(Router):
+    """A standing route leads to foreign subscribers of its type too."""
+
+    def _some_of(self, topic: Name, sender: Agent) -> Decision:
+        found = self._subscriptions.find_type(topic)
+        return reach([] if found is None else found.members, sender, 1, self.choose)
+
+
+FAULTS = [
+    StandsForAnybody,
+    CrossesAlways,
+    OneTrieForAll,
+    TellsTheSender,
+    RoutesForAll,
+    ObservesUnasked,
+    ForgetsNothing,
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agpd.names import parse, parse_pattern
+from agpd.names import Name, parse, parse_pattern
 from agpd.routing.connections import Agent, Held
-from agpd.routing.routes import Route, drop, find, put
+from agpd.routing.routes import NONE_STANDING, Route, candidates, drop, put
 from agpd.routing.subscriptions import InstanceEntry, Tenant
 
 PATTERNS = ("*", "acme/*", "acme/docs/*", "acme/docs/writer", "acme/docs/writer/u1")
@@ -17,6 +17,12 @@ class Pipe:
 def carrier(uuid: str) -> Agent:
     name = parse(f"acme/net/bridge/{uuid}")
     return Agent(name, Pipe(), InstanceEntry(1, name, Tenant("acme"), None))
+
+
+def find(tenant: Tenant, name: Name, sender: Agent | None = None) -> Route | Name | None:
+    """The first one that does not lead back to the sender."""
+    found = candidates(tenant, NONE_STANDING, name)
+    return next((route for route in found if isinstance(route, Name) or route.via is not sender), None)
 
 
 @pytest.mark.parametrize("known", range(1, 6))
@@ -70,3 +76,18 @@ def test_dropping_leaves_nothing_and_both_change_the_tenant() -> None:
     drop(route)
     assert tenant.changes == 2
     assert (tenant.routes, route.via.routes, owner.routes) == ({}, {}, {})
+
+
+def test_standing_routes_come_behind_the_others_of_their_prefix() -> None:
+    tenant, owner = Tenant("acme"), Held()
+    set_ = {text: Route(tenant, parse_pattern(text), carrier("b1"), owner) for text in ("*", "acme/docs/*")}
+    for route in set_.values():
+        put(route)
+    standing = {
+        parse_pattern(text).prefix: parse(f"acme/net/{via}")
+        for text, via in (("acme/*", "one"), ("acme/docs/*", "two"))
+    }
+    found = list(candidates(tenant, standing, parse("acme/docs/writer/u1")))
+    assert found == [set_["acme/docs/*"], parse("acme/net/two"), parse("acme/net/one"), set_["*"]]
+    assert list(candidates(Tenant("acme"), standing, parse("acme/prod/writer"))) == [parse("acme/net/one")]
+    assert list(candidates(Tenant("acme"), standing, parse("other/prod/writer"))) == []

@@ -55,6 +55,12 @@ def test_redirect_changes_the_destination_alone(frame, to):
     assert frames.parse(moved) == frame._replace(destination=to)
 
 
+@given(st.lists(FRAMES, max_size=6), U32)
+def test_redirecting_a_run_changes_each_destination_alone(run, to):
+    moved = frames.redirect_each(b"".join(map(encoded, run)), to.to_bytes(4, "big"))
+    assert moved == b"".join(encoded(frame._replace(destination=to)) for frame in run)
+
+
 @given(st.lists(FRAMES, max_size=6))
 def test_the_ids_of_a_run(run):
     assert frames.ids(b"".join(map(encoded, run))) == [frame.id for frame in run]
