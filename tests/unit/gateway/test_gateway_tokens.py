@@ -212,3 +212,43 @@ def test_an_announced_handle_is_no_way_round_the_scope(world, desk):
     agent.peer.expect_refused(Code.NOT_PERMITTED)
     agent.publish(there, b"answer", kind=Kind.REPLY)
     clerk.expect_delivery(b"answer", to=clerk.name, kind=Kind.REPLY)
+
+
+def test_what_another_token_does_not_allow_ends_and_the_rest_goes_on(world, desk):
+    clerk, chief = world.agent(f"{CLERK}/1"), world.agent("acme/dev/chief/1")
+    peer = world.peer(token=desk.issue("acme/*"))
+    agent, other = peer.register(f"{WRITER}/1"), peer.register("acme/prod/writer/1")
+    agent.subscribe("acme/dev/news")
+    agent.subscribe("acme/dev/memos")
+    to_clerk, to_chief = agent.open(clerk.name), agent.open(chief.name)
+    for number in (to_clerk, to_chief):
+        agent.publish(number, b"before")
+    scope = f"register:acme/dev/* subscribe:acme/dev/news publish:{CLERK}"
+    authenticate(peer, desk.issue("acme/*", scope=scope))
+
+    kinds = {frame.kind: frame for frame in peer.read()}
+    peer.inbox.clear()
+    assert kinds[Kind.ENDED].destination == other.handle
+    assert "acme/dev/memos" in frames.decode(kinds[Kind.REFUSED].body, frames.Refusal).detail
+    for number in (to_clerk, to_chief):
+        agent.publish(number, b"after", receipt=True)
+    peer.expect(Kind.RECEIPT)
+    peer.expect(Kind.REFUSED)
+    assert [frame.body for frame in clerk.peer.read()] == [b"before", b"after"]
+    assert [frame.body for frame in chief.peer.read()] == [b"before"]
+    clerk.broadcast("acme/dev/news", b"news")
+    agent.expect_delivery(b"news", to="acme/dev/news")
+
+
+def test_a_token_that_allows_the_same_disturbs_nothing(world, desk):
+    clerk = world.agent(f"{CLERK}/1")
+    peer = world.peer(token=desk.issue("acme/*"))
+    agent = peer.register(f"{WRITER}/1")
+    to = agent.open(clerk.name)
+    agent.publish(to, b"before")
+    flows = dict(peer.link.flows)
+    assert flows
+    desk.time += 400
+    authenticate(peer, desk.issue("acme/*"))
+    assert peer.link.flows == flows
+    peer.silent()
