@@ -16,8 +16,20 @@ from msgspec import Meta
 from agpd import settings
 from agpd.errors import ConfigError, Refused
 from agpd.names import Pattern, parse_pattern
+from agpd.values import hide_password
 
-__all__ = ["Config", "ConfigError", "Grant", "check", "load", "origins", "read", "split_address", "to_toml"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Grant",
+    "check",
+    "load",
+    "origins",
+    "read",
+    "split_address",
+    "to_toml",
+    "without_passwords",
+]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -173,7 +185,7 @@ class Control(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database: Annotated[
         str,
         _says(
-            "URL of the database: sqlite:///path, or postgresql://user@host/name. "
+            "URL of the database: sqlite:///path, or postgresql://user@host/name (its password: PGPASSFILE). "
             "Empty: control.db below control.state_directory."
         ),
     ] = ""
@@ -218,6 +230,10 @@ class Control(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unauthenticated_per_second: Annotated[
         Count, _says("Failed authentications that one address may make in a second, on average.")
     ] = 20
+
+    def __repr__(self) -> str:
+        shown = msgspec.structs.asdict(self) | {"database": hide_password(self.database)}
+        return f"Control({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class Log(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -271,6 +287,12 @@ def read(file: Path | None, environ: Mapping[str, str], sets: Sequence[str]) -> 
     parts = values.pop("")
     parts |= {name: Config.__annotations__[name](**inner) for name, inner in values.items()}
     return Config(**parts)
+
+
+def without_passwords(config: Config) -> Config:
+    """The configuration as it may be shown."""
+    control = msgspec.structs.replace(config.control, database=hide_password(config.control.database))
+    return msgspec.structs.replace(config, control=control)
 
 
 def to_toml(config: Config, *, commented: bool = False) -> str:

@@ -19,6 +19,12 @@ _UNITS: dict[str, tuple[dict[str, int], int]] = {"bytes": (_SIZES, 1), "ms": (_T
 _MEASURE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([A-Za-z]*)\Z")
 
 
+def hide_password(url: str) -> str:
+    """The URL with `***` where a password stands; rather too much is hidden than too little."""
+    hidden = re.sub(r"(://[^:/?#@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"([?&][^=&]*password=)[^&#]*", r"\1***", hidden, flags=re.IGNORECASE)
+
+
 def base_of(kind: Any) -> Any:
     """The type of a kind without its annotations."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind

@@ -101,7 +101,7 @@ def config() -> None:
 @config_options
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 def show(file: Path | None, sets: tuple[str, ...], origin: bool) -> None:
-    """Print the configuration as a TOML file, or each setting with its origin."""
+    """Print the configuration as a TOML file, without passwords, or each setting with its origin."""
     _show(file, sets, with_origins=origin)
 
 
@@ -116,11 +116,11 @@ def check(file: Path | None, sets: tuple[str, ...]) -> None:
 
 
 def _show(file: Path | None, sets: tuple[str, ...], *, with_origins: bool) -> None:
-    from agpd.config import origins, read, to_toml
+    from agpd.config import origins, read, to_toml, without_passwords
 
     config = read(file, os.environ, sets)
     if not with_origins:
-        click.echo(to_toml(config))
+        click.echo(to_toml(without_passwords(config)))
         return
     places = origins(file, os.environ, sets)
     width = max(map(len, places))

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from agpd.control.sealing import make_directory
 from agpd.control.together import Reader
 from agpd.errors import ConfigError
+from agpd.values import hide_password
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -58,16 +59,6 @@ def connect(url: str) -> Database:
     if parsed.get_backend_name() == "sqlite":
         return Embedded(_sqlite_path(parsed))
     return Server(url)
-
-
-def shown(url: str) -> str:
-    """The URL without its password."""
-    try:
-        parsed = _parse(url)
-        hidden = {key: "***" for key in parsed.query if "password" in key}
-        return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
-    except ConfigError:
-        return "***"
 
 
 def has_changed(connection: Connection) -> bool:
@@ -180,8 +171,8 @@ def _parse(url: str) -> URL:
 def _sqlite_path(url: URL) -> Path:
     if not url.database or url.database == ":memory:" or url.query or url.host:
         raise ConfigError(
-            f"control.database = {url}: a file is needed, without options; write sqlite:///control.db for one in "
-            "the working directory, sqlite:////var/lib/agpd/control.db for an absolute path"
+            f"control.database = {hide_password(str(url))}: a file is needed, without options; "
+            "write sqlite:///control.db for one in the working directory, sqlite:////var/lib/agpd/control.db for an absolute path"
         )
     return Path(url.database)
 

@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, select
 
 from agpd.control import chain, together
-from agpd.control.database import Database, connect, forget_changes, has_changed, shown
+from agpd.control.database import Database, connect, forget_changes, has_changed
 from agpd.control.faults import is_outage, refusal
 from agpd.control.resources import AuditEvent
 from agpd.control.sealing import Sealer
 from agpd.control.together import Asked
 from agpd.errors import Code, ConfigError, Refused
+from agpd.values import hide_password
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,7 +97,9 @@ class Store:
         except Exception as error:
             await store._database.close()
             if is_outage(error):
-                raise ConfigError(f"cannot use control.database {shown(url)}: {_reason(error)}") from None
+                raise ConfigError(
+                    f"cannot use control.database {hide_password(url)}: {_reason(error)}"
+                ) from None
             raise
         store._tasks.append(asyncio.create_task(store._write_all()))
         if store._database.shared:

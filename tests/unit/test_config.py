@@ -19,8 +19,10 @@ from agpd.config import (
     Tls,
     load,
     origins,
+    read,
     split_address,
     to_toml,
+    without_passwords,
 )
 from agpd.names import Pattern
 
@@ -227,3 +229,11 @@ def test_origins_name_every_setting() -> None:
     assert places.pop("log.level") == "--set log.level"
     assert set(places.values()) == {"default"}
     assert "limits.ping_misses" in places
+
+
+def test_a_password_of_the_database_does_not_show() -> None:
+    config = read(None, {"AGPD_CONTROL__DATABASE": "postgresql://me:hunter2@host/name"}, [])
+    assert config.control.database == "postgresql://me:hunter2@host/name"
+    shown = repr(config) + repr(config.control) + to_toml(without_passwords(config))
+    assert "hunter2" not in shown
+    assert shown.count("postgresql://me:***@host/name") == 3

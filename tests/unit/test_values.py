@@ -3,6 +3,7 @@
 import pytest
 
 from agpd.config import MIB, Config, ConfigError, Grant, Outbox, read, to_toml
+from agpd.values import hide_password
 
 
 def wrong(match: str, flag: str) -> None:
@@ -103,3 +104,22 @@ def test_an_empty_and_a_full_table_are_toml() -> None:
     assert 'tenant_cas = { "acme" = "a.pem", "b" = "c" }' in to_toml(
         read(None, {}, ["tls.tenant_cas={acme='a.pem', b='c'}"])
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:hunter2@host/name", "postgresql://me:***@host/name"),
+        ("postgresql://me:hun@t/er:2@host/name", "postgresql://me:***@host/name"),
+        ("postgresql://:hunter2@host/name", "postgresql://:***@host/name"),
+        ("postgresql://host/name?user=me&password=hunter2", "postgresql://host/name?user=me&password=***"),
+        (
+            "postgresql://host/name?sslPassword=hunter2&user=me",
+            "postgresql://host/name?sslPassword=***&user=me",
+        ),
+        ("postgresql://me@host:5432/name", "postgresql://me@host:5432/name"),
+        ("sqlite:////var/lib/agpd/control.db", "sqlite:////var/lib/agpd/control.db"),
+    ],
+)
+def test_the_password_of_a_url_is_hidden(url: str, shown: str) -> None:
+    assert hide_password(url) == shown

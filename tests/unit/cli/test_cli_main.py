@@ -108,3 +108,12 @@ def test_config_check(runner: CliRunner) -> None:
     assert len(bad.stderr.splitlines()) == 1
     good = runner.invoke(agpd, ["config", "check", "--set", "listen.plaintext=true"])
     assert (good.exit_code, good.output) == (0, "the configuration is good\n")
+
+
+def test_config_show_hides_the_password_of_the_database(runner: CliRunner) -> None:
+    for command in (["config", "show"], ["--print-config"]):
+        answer = runner.invoke(
+            agpd, command, env={"AGPD_CONTROL__DATABASE": "postgresql://me:hunter2@host/name"}
+        )
+        assert 'database = "postgresql://me:***@host/name"' in answer.output
+        assert "hunter2" not in answer.output
