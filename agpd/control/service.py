@@ -9,15 +9,23 @@ from typing import Protocol, Self
 
 from agpd.config import Control as Settings
 from agpd.config import Grant as OperatorGrant
+from agpd.control.allotments import Allotments
 from agpd.control.audit import Audit
+from agpd.control.clients import Clients
 from agpd.control.discovery import Discovery
 from agpd.control.grants import Grants
+from agpd.control.issuers import Issuers
+from agpd.control.keys import Keys
 from agpd.control.policies import Policies
 from agpd.control.policy import Policy
 from agpd.control.registry import Registry
+from agpd.control.revocations import Revocations
+from agpd.control.routes import Routes
 from agpd.control.sealing import Sealer
+from agpd.control.secrets import Secrets
 from agpd.control.store import Store
 from agpd.control.tenants import Namespaces, Tenants, Types
+from agpd.control.tokens import Tokens
 from agpd.control.watching import Feed
 
 
@@ -48,6 +56,8 @@ class Control:
         self.timed: list[Timed] = []  # services that have something to do as time goes by
         self.policies = Policies(store, operator_grants)
         self.grants = Grants(store, self.policies, settings.page_limit)
+        self.routes = Routes(store, settings.page_limit)
+        self.allotments = Allotments(store)
         self._feed = Feed(store, lambda: self.policy, settings.watchers)
         self.discovery = Discovery(store, self._feed, lambda: self.policy, settings.page_limit)
         self.registry = Registry(
@@ -59,6 +69,24 @@ class Control:
             chance=secrets.randbits,
         )
         self.timed.append(self.registry)
+        # Without a setting, whoever listens says where. Tokens name it as issuer and audience.
+        self.public_url = settings.public_url.rstrip("/") or "https://127.0.0.1:7421"
+        self._hasher = Secrets(store.sealer)
+        self._revocations = Revocations(store)
+        self.clients = Clients(settings, store, store.sealer, self._hasher, clock)
+        self.keys = Keys(settings, store, store.sealer, clock)
+        self.issuers = Issuers(settings, store, lambda: self.public_url, clock)
+        self.tokens = Tokens(
+            settings,
+            store,
+            self.keys,
+            self._revocations,
+            self._hasher,
+            self.issuers,
+            lambda: self.public_url,
+            clock,
+        )
+        self.timed += [self.keys, self.tokens, self.issuers]
 
     @classmethod
     async def open(
@@ -75,6 +103,10 @@ class Control:
         store = await Store.open(database_url(settings), clock, sealer=sealer)
         control = cls(settings, store, clock, operator_grants)
         await control.policies.open()
+        await control.allotments.load()
+        await control.keys.load()
+        await control.tokens.load()
+        await control.issuers.load()
         return control
 
     @property
@@ -85,6 +117,10 @@ class Control:
     def on_policy(self, callback: Callable[[], None]) -> None:
         """Call it each time that `policy` is another one."""
         self.policies.listen(callback)
+
+    def on_revocation(self, callback: Callable[[], None]) -> None:
+        """Call it each time that something has been revoked."""
+        self._revocations.on_revocation(callback)
 
     async def tick(self, now: float) -> None:
         """Do what time asks for, about once a second; `now` in Unix seconds. Raises `Refused(UNAVAILABLE)`."""
@@ -97,8 +133,12 @@ class Control:
 
     async def close(self) -> None:
         """Finish what was asked for, then close the database."""
+        for service in (self.issuers, self.tokens, self.keys):
+            await service.close()
+        self._hasher.close()
         await self._feed.close()
         await self.policies.close()
+        await self.allotments.close()
         await self.store.close()
 
 
