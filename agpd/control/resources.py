@@ -104,6 +104,9 @@ class Secret(Resource, kw_only=True, forbid_unknown_fields=True):
     expires: float = 0.0
     secret: ShortText = ""
 
+    def __repr__(self) -> str:
+        return f"Secret(id={self.id!r}, created={self.created!r}, expires={self.expires!r})"
+
 
 class Client(Resource, kw_only=True, forbid_unknown_fields=True):
     """Credentials for tokens. `id` is unique in the whole gateway.
