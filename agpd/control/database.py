@@ -172,7 +172,7 @@ def _sqlite_path(url: URL) -> Path:
     if not url.database or url.database == ":memory:" or url.query or url.host:
         raise ConfigError(
             f"control.database = {hide_password(str(url))}: a file is needed, without options; "
-            "write sqlite:///control.db for one in the working directory, sqlite:////var/lib/agpd/control.db for an absolute path"
+            "write sqlite:///control.db for one in the working directory, sqlite:////var/lib/agpd/control.db elsewhere"
         )
     return Path(url.database)
 
