@@ -61,6 +61,12 @@ class Routes:
         """The agent has lost its name, or (None) the connection has ended: nothing comes by its routes."""
         self._in_force = {route for route in self._in_force if via is not None and route.via != via}
 
+    def lapse(self, via: str, pattern: str) -> None:
+        """The gateway has ended the route to this agent: it is asked for again at the next reconnect."""
+        self._in_force = {
+            route for route in self._in_force if (route.via, str(route.pattern)) != (via, pattern)
+        }
+
     def waiting(self, via: str) -> list[Route]:
         """Routes to this agent that are not in force."""
         return [route for route in self._all.values() if route.via == via and route not in self._in_force]

@@ -323,6 +323,8 @@ class Uplink:
         names = connection.delivery.names
         if refusal.code == Code.TAKEN_OVER:
             self._evicted(frame.destination, names.get(frame.source, ""), refusal.detail)
+        elif refusal.code == Code.NOT_PERMITTED and not refusal.count:
+            self._forbidden(frame.destination, refusal.detail)
         self.tell(
             Refused(
                 code_of(refusal.code),
@@ -340,6 +342,24 @@ class Uplink:
         if subscription is not None:
             subscription.end(refused_with(Code.TAKEN_OVER, detail))
             self.rerouted()
+
+    def _forbidden(self, handle: int, detail: str) -> None:
+        """What an agent had asked for is not allowed any more: `verb name` (`proto/native.md` 7.8)."""
+        agent = self.by_handle.get(handle)
+        verb, _, what = detail.partition(" ")
+        if agent is None:
+            return
+        error = refused_with(Code.NOT_PERMITTED, detail)
+        if verb in ("subscribe", "observe"):
+            subscription = agent.subscriptions.pop(what, None)
+            if subscription is not None:
+                subscription.end(error)
+        elif verb == "watch":
+            for watch in list(agent.watches.get(what, ())):
+                watch.end(error)
+        elif verb == "route":
+            self.routes.lapse(agent.name, what)
+        self.rerouted()
 
     def dropped(self, count: int) -> None:
         """The gateway has dropped messages for this connection."""
