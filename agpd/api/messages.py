@@ -71,6 +71,6 @@ def _value(name: str, value: Any) -> Any:
         return values_of(value)
     if isinstance(value, Mapping) or hasattr(value, "items"):
         return {_value(name, key): _value(name, one) for key, one in value.items()}
-    if hasattr(value, "__iter__"):
+    if hasattr(value, "extend"):  # repeated; not every implementation of protobuf gives it `__iter__`
         return [_value(name, one) for one in value]
     return value
