@@ -46,7 +46,7 @@ def dev(port: int, plaintext: bool) -> None:
 
     directory = development_directory(os.environ)
     without = lacking()
-    config = dev_config(port, directory, plaintext=plaintext, control=False)
+    config = dev_config(port, directory, plaintext=plaintext, control=not without)
     logs.setup(config.log.level, config.log.format, sys.stderr)
 
     async def ready(gateway: "Gateway") -> None:

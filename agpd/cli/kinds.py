@@ -88,7 +88,7 @@ def find(word: str) -> Kind:
         if word.lower() in (kind.name, kind.plural, *kind.aliases):
             return kind
     raise Failure(
-        f"{printable(word)!r} is no kind of resource; there are {', '.join(k.plural for k in KINDS)}"
+        f"'{printable(word)}' is no kind of resource; there are {', '.join(k.plural for k in KINDS)}"
     )
 
 

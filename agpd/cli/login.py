@@ -16,9 +16,7 @@ from agpd.cli.context import changed
 from agpd.cli.contexts import Context, Contexts, current
 from agpd.cli.lazy import Failure
 from agpd.cli.rest import Server, client, unreachable
-from agpd.cli.session import OFFLINE, Token, grant
-
-_ADMIN = "agp:admin"
+from agpd.cli.session import OFFLINE, Token, whole
 
 
 @click.command()
@@ -112,13 +110,9 @@ def _secret(file: Any, context: Context) -> str:
 
 
 def _grant(context: Context, secret: str) -> Token:
-    """A token with all that the client may have. Clients that are no administrators get one without `agp:admin`."""
+    """A token with all that the client may have; with a refresh token, if that is what we keep."""
     with client(context) as http:
         try:
-            return grant(http, context, time.time(), f"{OFFLINE} {_ADMIN}", secret)
-        except Failure as refused:
-            if "invalid_scope" not in str(refused):
-                raise
-            return grant(http, context, time.time(), OFFLINE, secret)
+            return whole(http, context, time.time(), OFFLINE if secret else "", secret)
         except httpx2.TransportError as error:
             raise unreachable(context, error) from error

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 LEFT_S = 30.0
 """A token with less than this left is renewed."""
 ASSERTION_LIFE_S = 60
-OFFLINE = "offline_access"
+ADMIN, OFFLINE = "agp:admin", "offline_access"
+
+
+class Declined(Failure):
+    """What the token endpoint refused. `error` as RFC 6749 names it."""
+
+    def __init__(self, error: str, text: str) -> None:
+        super().__init__(text)
+        self.error = error
 
 
 class Token(msgspec.Struct, kw_only=True):
@@ -67,7 +75,9 @@ class Session:
             if kept is not None and kept.access_token != refused:
                 return kept.access_token
             context = self._contexts.load(self._name)  # its refresh token may be a new one
-            token = grant(self._http, context, self._clock(), scope)
+            token = (grant if scope or context.refresh_token else whole)(
+                self._http, context, self._clock(), scope
+            )
             if token.refresh_token:
                 self._contexts.save(
                     self._name, msgspec.structs.replace(context, refresh_token=token.refresh_token)
@@ -82,7 +92,7 @@ class Session:
         form = {"token": text, "client_id": context.client}
         answer = self._http.post(f"{context.token_issuer}/oauth2/revoke", data=form)
         if not answer.is_success:
-            raise Failure(refusal(answer, context))
+            raise refusal(answer, context)
 
     def keep(self, token: Token) -> None:
         """For the commands to come."""
@@ -105,6 +115,24 @@ class Session:
         return token if token.ends - LEFT_S > self._clock() else None
 
 
+def whole(http: "httpx2.Client", context: Context, now: float, flags: str = "", secret: str = "") -> Token:
+    """A token with all that the client may have: what it gets by itself, `agp:admin` if it may, and these flags.
+
+    Raises as `grant`.
+    """
+    token = grant(http, context, now, secret=secret)
+    wanted = [word for word in token.scope.split() if word != ADMIN]
+    for more in ([ADMIN, *flags.split()], flags.split()):
+        if set(token.scope.split()) == {*wanted, *more}:
+            return token
+        try:
+            return grant(http, context, now, " ".join([*wanted, *more]), secret)
+        except Declined as declined:
+            if declined.error != "invalid_scope":
+                raise
+    return token
+
+
 def grant(http: "httpx2.Client", context: Context, now: float, scope: str = "", secret: str = "") -> Token:
     """A token by the best that the context has: `secret`, its refresh token, a key, a secret's file, its certificate.
 
@@ -115,7 +143,7 @@ def grant(http: "httpx2.Client", context: Context, now: float, scope: str = "", 
         form["scope"] = scope
     answer = http.post(f"{context.token_issuer}/oauth2/token", data=form, headers=headers)
     if not answer.is_success:
-        raise Failure(refusal(answer, context))
+        raise refusal(answer, context)
     try:
         token = msgspec.json.decode(answer.content, type=Token)
     except msgspec.DecodeError as error:
@@ -184,13 +212,16 @@ def _read(path: str) -> str:
         raise Failure(f"cannot read {path}: {reason}; log in again") from error
 
 
-def refusal(answer: "httpx2.Response", context: Context) -> str:
+def refusal(answer: "httpx2.Response", context: Context) -> Declined:
     """What the token endpoint says, and the way out."""
     try:
         problem = msgspec.json.decode(answer.content)
-        code, text = str(problem["error"]), str(problem.get("error_description", ""))
+        error, text = str(problem["error"]), str(problem.get("error_description", ""))
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return f"{answer.url} answered {answer.status_code}: is {context.token_issuer} an issuer of agpd?"
-    if code in ("invalid_client", "invalid_grant"):
-        return f"{context.token_issuer} does not accept the client {context.client} ({text or code}): {login(context)}"
-    return f"{context.token_issuer}: {code}{f', {text}' if text else ''}"
+        return Declined(
+            "", f"{answer.url} answered {answer.status_code}: is {context.token_issuer} an issuer of agpd?"
+        )
+    if error in ("invalid_client", "invalid_grant"):
+        why = f"{context.token_issuer} does not accept the client {context.client}"
+        return Declined(error, f"{why} ({text or error}): {login(context)}")
+    return Declined(error, f"{context.token_issuer}: {error}{f', {text}' if text else ''}")
