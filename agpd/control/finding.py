@@ -83,7 +83,7 @@ def place(text: str) -> Place | None:
         return None
     if len(parts) != 4 or not parts[3].isdecimal() or int(parts[3]) >= 2**63:
         raise Refused(Code.INVALID_REQUEST, "`after` is not what a page before has given as `next`")
-    return Place(*parts[:3], int(parts[3]))
+    return Place(parts[0], parts[1], parts[2], int(parts[3]))
 
 
 def scopes(visible: Iterable[tuple[str, ...]], parts: Sequence[str]) -> list[Scope]:
@@ -125,7 +125,7 @@ def find(
             continue
         start = after if after is not None and scope.prefix == after[:length] else None
         rows = connection.execute(_query(connection, want, scope, start, count - len(found)))
-        found += [Place(*row) for row in rows.tuples()]
+        found += [Place(*row) for row in rows]
         if len(found) >= count:
             break
     return found
@@ -140,7 +140,7 @@ def _query(
         return _by_tag(connection, want, scope, start, count)
     here = agent.c
     query = _select(here, here.id, want, scope, want.tags).limit(count)
-    return _behind(query, here, here.id, start)
+    return _behind(query, here, here.id, scope, start)
 
 
 def _by_tag(
@@ -151,7 +151,7 @@ def _by_tag(
     here = agent_tag.c
     others = [tag for tag in want.tags if tag != rarest]
     query = _select(here, here.agent, want, scope, others).where(_is_tag(agent_tag, rarest)).limit(count)
-    return _behind(query, here, here.agent, start)
+    return _behind(query, here, here.agent, scope, start)
 
 
 def _rarest(connection: Connection, want: Wanted, scope: Scope) -> tuple[str, str, str]:
@@ -177,7 +177,7 @@ def _by_words(
     """By full text: the words of one organization."""
     assert want.words is not None
     blinded = words.blind(scope.prefix[0], want.words)
-    query = _select(agent.c, agent.c.id, want, scope, want.tags).order_by(None)
+    query = _select(agent.c, agent.c.id, want, scope, want.tags)
     number: ColumnElement[Any] = agent.c.id
     if connection.dialect.name == "sqlite":
         number = _WORDS.c.rowid
@@ -200,11 +200,12 @@ def _select(
     conditions: Sequence[tuple[str, str, str]],
 ) -> Select[Any]:
     """Places in a table that has the columns `here`, of which `number` is that of the agent."""
-    order = (here.organization, here.namespace, here.type, number)
-    query = select(*order).where(*_within(here, scope.prefix), *_within(here, want.parts))
+    fixed = len(scope.prefix)
+    parts = (*scope.prefix, *want.parts[fixed:])
+    query = select(here.organization, here.namespace, here.type, number).where(*_within(here, parts))
     if scope.identities:
         query = query.where(here.identity.in_(scope.identities))
-    return query.where(*(_has(number, tag) for tag in conditions)).order_by(*order)
+    return query.where(*(_has(number, tag) for tag in conditions))
 
 
 def _within(here: Any, parts: Sequence[str]) -> list[ColumnElement[bool]]:
@@ -222,8 +223,11 @@ def _is_tag(which: FromClause, tag: tuple[str, str, str]) -> ColumnElement[bool]
     return (which.c.kind == kind) & (which.c.key == key) & (which.c.value == value)
 
 
-def _behind(query: Select[Any], here: Any, number: ColumnElement[Any], start: Place | None) -> Select[Any]:
-    if start is None:
-        return query
-    order = (here.organization, here.namespace, here.type, number)
-    return query.where(tuple_(*order) > tuple_(*start))
+def _behind(
+    query: Select[Any], here: Any, number: ColumnElement[Any], scope: Scope, start: Place | None
+) -> Select[Any]:
+    """In order, and behind a place. Only by what the scope leaves open: SQLite would sort otherwise."""
+    order = (here.organization, here.namespace, here.type, number)[len(scope.prefix) :]
+    if start is not None:
+        query = query.where(tuple_(*order) > tuple_(*start[len(scope.prefix) :]))
+    return query.order_by(*order)

@@ -67,7 +67,7 @@ def stop_all(connection: Connection, _: Notes, asked: Sequence[str]) -> Sequence
     """Stop instances by name: the numbers of their agents, 0 for one that did not run."""
     query = instance.delete().where(instance.c.name.in_(asked))
     stopped: dict[str, int] = dict(
-        connection.execute(query.returning(instance.c.name, instance.c.agent)).tuples().all()
+        connection.execute(query.returning(instance.c.name, instance.c.agent)).all()
     )
     _untag(connection, stopped.values())
     return [stopped.pop(name, 0) for name in asked]
@@ -131,13 +131,13 @@ def _refusal(asked: Start, number: int, before: tuple[int, float] | None, count:
 def _running(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, float]]:
     """Of those that run: the number of the agent, and since when."""
     query = select(instance.c.name, instance.c.agent, instance.c.since).where(instance.c.name.in_(names))
-    return {name: (number, since) for name, number, since in connection.execute(query).tuples()}
+    return {name: (number, since) for name, number, since in connection.execute(query)}
 
 
 def _counts(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
     """How many instances the agents have that have any."""
     query = select(instance.c.agent, func.count()).where(instance.c.agent.in_(numbers))
-    return dict(connection.execute(query.group_by(instance.c.agent)).tuples().all())
+    return dict(connection.execute(query.group_by(instance.c.agent)).all())
 
 
 def _add(connection: Connection, new: Sequence[Started], idle: Mapping[int, Name]) -> None:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, and_, func, select
 
 from agpd.control import tags, words
 from agpd.control.caller import missing
 from agpd.control.checks import changes
 from agpd.control.model import agent, agent_tag, agent_type, namespace, tenant
 from agpd.control.resources import Agent
-from agpd.control.rows import Stored, agents_named, values_of, with_instances
+from agpd.control.rows import Stored, agents_named, keys_of, values_of, with_instances
 from agpd.control.store import Notes
+from agpd.control.tags import types_named
 from agpd.errors import Code, Refused
 from agpd.names import Name
 
@@ -39,7 +40,7 @@ class _Known:
     limits: Mapping[str, int]  # of agents; of all tenants that are not suspended; 0: none
     counts: dict[str, int]  # of agents, where there is a limit
     namespaces: Collection[tuple[str, ...]]
-    types: dict[Name, tags.Tags]
+    types: dict[tuple[str, ...], tags.Tags]
     agents: Mapping[Name, Stored]
 
 
@@ -125,7 +126,7 @@ def _look_up(connection: Connection, names: Collection[Name]) -> _Known:
         limits,
         _counts(connection, [name for name, limit in limits.items() if limit]),
         _namespaces(connection, {name[:2] for name in names}),
-        _types(connection, {name.type_name for name in names}),
+        types_named(connection, names),
         agents,
     )
 
@@ -134,39 +135,29 @@ def _limits(connection: Connection, organizations: Collection[str]) -> dict[str,
     query = select(tenant.c.name, tenant.c.quotas).where(
         tenant.c.name.in_(organizations), tenant.c.suspended.is_(False)
     )
-    return {name: quotas.get("agents", 0) for name, quotas in connection.execute(query).tuples()}
+    return {name: quotas.get("agents", 0) for name, quotas in connection.execute(query)}
 
 
 def _counts(connection: Connection, organizations: Collection[str]) -> dict[str, int]:
     counts = dict.fromkeys(organizations, 0)
     if organizations:
         query = select(agent.c.organization, func.count()).where(agent.c.organization.in_(organizations))
-        counts.update(connection.execute(query.group_by(agent.c.organization)).tuples().all())
+        counts.update(connection.execute(query.group_by(agent.c.organization)).all())
     return counts
 
 
 def _namespaces(connection: Connection, keys: Collection[tuple[str, ...]]) -> set[tuple[str, ...]]:
-    columns = tuple_(namespace.c.organization, namespace.c.name)
-    query = select(namespace.c.organization, namespace.c.name).where(columns.in_(list(keys)))
-    return {tuple(row) for row in connection.execute(query)}
-
-
-def _types(connection: Connection, names: Collection[Name]) -> dict[Name, tags.Tags]:
-    """What the types that exist give to their agents."""
-    kind = agent_type.c
-    columns = (kind.organization, kind.namespace, kind.name)
-    query = select(*columns, kind.labels, kind.capabilities).where(
-        tuple_(*columns).in_([tuple(name[:3]) for name in names])
-    )
+    columns = (namespace.c.organization, namespace.c.name)
+    asked, (organization, name) = keys_of(connection, keys, 2)
+    same = and_(columns[0] == organization, columns[1] == name)
     return {
-        Name(organization, space, name): tags.tags_of(labels, capabilities)
-        for organization, space, name, labels, capabilities in connection.execute(query).tuples()
+        tuple(row) for row in connection.execute(select(*columns).select_from(asked.join(namespace, same)))
     }
 
 
 def _create_types(connection: Connection, notes: Notes, known: _Known, plan: _Plan) -> None:
     """Of the new agents that are the first of their type."""
-    first = {asked.name.type_name: asked for asked in plan.created if asked.name.type_name not in known.types}
+    first = {asked.name.type_name: asked for asked in plan.created if asked.name[:3] not in known.types}
     if first:
         empty = {"category": "", "description": "", "labels": {}, "capabilities": [], "callers": []}
         keys = [
@@ -175,7 +166,7 @@ def _create_types(connection: Connection, notes: Notes, known: _Known, plan: _Pl
         ]
         connection.execute(agent_type.insert(), [key | empty for key in keys])
     for name, asked in first.items():
-        known.types[name] = {}
+        known.types[name[:3]] = {}
         notes.add(asked.actor, name.organization, "type.create", str(name))
 
 
@@ -232,7 +223,7 @@ def _tag(connection: Connection, known: _Known, agents: Sequence[tuple[int, Regi
             number,
             asked.name.type_name,
             tags.tags_of(asked.agent.labels, asked.agent.capabilities),
-            known.types[asked.name.type_name],
+            known.types[asked.name[:3]],
         )
     ]
     if rows:

@@ -3,12 +3,13 @@
 An agent has what its type has; its own label of the same key counts instead of the type's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal, select
 
-from agpd.control.model import agent, agent_tag
+from agpd.control.model import agent, agent_tag, agent_type
+from agpd.control.rows import keys_of
 from agpd.names import Name
 
 LABEL, CAPABILITY, RUNNING = "l", "c", "r"
@@ -22,6 +23,19 @@ def tags_of(labels: Mapping[str, str], capabilities: Sequence[str]) -> Tags:
     found = {(LABEL, key): value for key, value in labels.items()}
     found.update(((CAPABILITY, capability), "") for capability in capabilities)
     return found
+
+
+def types_named(connection: Connection, names: Collection[Name]) -> dict[tuple[str, ...], Tags]:
+    """What types give to their agents, by organization, namespace and type; those of these names that exist."""
+    kind = agent_type.c
+    columns = (kind.organization, kind.namespace, kind.name)
+    asked, parts = keys_of(connection, {name[:3] for name in names}, 3)
+    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
+    query = select(*columns, kind.labels, kind.capabilities).select_from(asked.join(agent_type, same))
+    return {
+        (organization, space, name): tags_of(labels, capabilities)
+        for organization, space, name, labels, capabilities in connection.execute(query)
+    }
 
 
 def rows(agent_id: int, type_name: Name, own: Tags, inherited: Tags) -> list[dict[str, Any]]:

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 from weakref import WeakSet
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection
 
 from agpd.control import tags, words
 from agpd.control.caller import Caller, Role
 from agpd.control.finding import wanted
-from agpd.control.model import agent_type
 from agpd.control.resources import Agent, AgentEvent, AuditEvent, Query
 from agpd.control.rows import agent_name, agents_named, agents_numbered, with_instances
 from agpd.control.store import Store
+from agpd.control.tags import types_named
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern, parse
 
@@ -208,8 +208,8 @@ def _read(connection: Connection, changes: Sequence[Change]) -> list[_Told]:
     with_instances(connection, list(named.values()))
     numbers = {change.number for change in changes if change.name is None}
     numbered = {stored.id: stored for stored in agents_numbered(connection, sorted(numbers))}
-    inherited = _inherited(
-        connection, {agent_name(stored.agent) for stored in (*named.values(), *numbered.values())}
+    inherited = types_named(
+        connection, [agent_name(stored.agent) for stored in (*named.values(), *numbered.values())]
     )
     told: list[_Told] = []
     for kind, name, number in changes:
@@ -223,16 +223,3 @@ def _read(connection: Connection, changes: Sequence[Change]) -> list[_Told]:
             held = {**inherited.get(called[:3], {}), **tags.tags_of(agent.labels, agent.capabilities)}
             told.append(_Told(AgentEvent(kind=kind, agent=agent), called, held))
     return told
-
-
-def _inherited(connection: Connection, names: set[Name]) -> dict[tuple[str, ...], tags.Tags]:
-    """What the types give to their agents."""
-    kind = agent_type.c
-    columns = (kind.organization, kind.namespace, kind.name)
-    query = select(*columns, kind.labels, kind.capabilities).where(
-        tuple_(*columns).in_([tuple(name[:3]) for name in names])
-    )
-    return {
-        (organization, space, name): tags.tags_of(labels, capabilities)
-        for organization, space, name, labels, capabilities in connection.execute(query).tuples()
-    }
