@@ -90,7 +90,7 @@ class Gateway:
                 "`pip install 'agpd[server]'`"
             ) from error
         identify = None if self.certificates is None else self._identify
-        self.plane = await Plane.open(self.config, self.certificates, identify, self._wall_clock)
+        self.plane = await Plane.open(self.config, self.hub, self.certificates, identify, self._wall_clock)
 
     def start(self, sock: socket.socket | None = None) -> None:
         """Listen as configured, or without workers on this socket. Raises `BindError`.

@@ -6,7 +6,7 @@ Nothing here parses a token: `verify` and `is_revoked` come from the control pla
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 from agpd.errors import Code, Refused
 from agpd.gateway.principal import Access, Principal, narrower
@@ -16,10 +16,8 @@ GRACE_S = 2.0  # for a renewal that is under way when the token ends
 Verify = Callable[[str, str], Access]
 
 
-class IsRevoked(Protocol):
-    """Does the token, or what it was issued for, hold no longer?"""
-
-    def __call__(self, access: Access, /) -> bool: ...
+# Is it revoked? It is asked only of what `Verify` has returned, whose whole type is not known here.
+IsRevoked = Callable[[Any], bool]
 
 
 class Tokens:
