@@ -5,6 +5,7 @@ Importing this needs what `agpd[server]` installs; `agpd.app` does so only when 
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import Self
@@ -12,11 +13,14 @@ from typing import Self
 from agpd.api.callers import Callers, Identify
 from agpd.api.control_grpc import ControlServer, Files
 from agpd.api.http import application
+from agpd.api.oauth import routes as oauth_routes
 from agpd.api.rest import Rest
 from agpd.api.server import Server
 from agpd.config import Config, split_address
 from agpd.control.service import Control
 from agpd.errors import Refused
+from agpd.gateway.hub import Hub
+from agpd.joint import Joint
 from agpd.telemetry.logs import event
 from agpd.transport import front
 from agpd.transport.listener import Listener
@@ -34,15 +38,17 @@ class Plane:
     `http` and `grpc` are the addresses it listens at, host and real port; None where it does not listen.
     """
 
-    def __init__(self, config: Config, control: Control, identify: Identify | None) -> None:
+    def __init__(self, config: Config, control: Control, hub: Hub, identify: Identify | None) -> None:
         self.config = config
         self.control = control
         self.http: tuple[str, int] | None = None
         self.grpc: tuple[str, int] | None = None
         self._draining = False
+        self._joint = Joint(control, hub, control.clock)
         callers = Callers(control, identify, time.monotonic)
         rest = Rest(control, callers, self._closing)
-        self._http = Server(application(rest.routes(), self._problem, control.clock))
+        routes = [*oauth_routes(control), *rest.routes()]
+        self._http = Server(application(routes, self._problem, control.clock))
         self._listener: Listener | None = None
         self._grpc = ControlServer(control, callers, self._closing)
         self._ticks: asyncio.Task[None] | None = None
@@ -51,16 +57,20 @@ class Plane:
     async def open(
         cls,
         config: Config,
+        hub: Hub,
         certificates: Certificates | None,
         identify: Identify | None,
         clock: Callable[[], float],
     ) -> Self:
-        """Open the database and listen. `identify` and `certificates` are None for plaintext; `clock`: Unix seconds.
+        """Open the database, tell the hub what holds, and listen. `clock`: Unix seconds.
+
+        `identify` and `certificates` are None for plaintext.
 
         Raises `ConfigError`.
         """
-        plane = cls(config, await Control.open(config.control, clock, config.grants), identify)
+        plane = cls(config, await Control.open(config.control, clock, config.grants), hub, identify)
         try:
+            await plane._joint.open()
             await plane._listen(certificates)
         except BaseException:
             await plane.close()
@@ -82,6 +92,7 @@ class Plane:
             self._listener.close()
             await self._listener.wait_closed()
         await asyncio.gather(self._http.close(GRACE_S), self._grpc.close(GRACE_S))
+        await self._joint.close()
         await self.control.close()
 
     async def _listen(self, certificates: Certificates | None) -> None:
@@ -89,6 +100,8 @@ class Plane:
         if listen.http:
             sock = bind(*split_address(listen.http, "listen.http"))
             self.http = sock.getsockname()[:2]
+            if not self.config.control.public_url:
+                self.control.public_url = url_of(*self.http, tls=certificates is not None)
             self._listener = front.listener(
                 self.config,
                 sock,
@@ -124,3 +137,10 @@ class Plane:
                     _log, logging.WARNING, "the control plane could not do its rounds", problem=str(refused)
                 )
             await asyncio.sleep(TICK_S)
+
+
+def url_of(host: str, port: int, *, tls: bool) -> str:
+    """How clients reach an address that is listened at; every interface is this machine's name."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        host = socket.gethostname()
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -393,7 +393,7 @@ class Token(_message.Message):
     refresh_token: str
     def __init__(self, access_token: _Optional[str] = ..., token_type: _Optional[str] = ..., expires_in: _Optional[int] = ..., scope: _Optional[str] = ..., refresh_token: _Optional[str] = ...) -> None: ...
 
-class IntrospectRequest(_message.Message):
+class TokenRequest(_message.Message):
     __slots__ = ("tenant", "client_id", "client_secret", "token")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -412,18 +412,6 @@ class Introspection(_message.Message):
     active: bool
     claims: str
     def __init__(self, active: bool = ..., claims: _Optional[str] = ...) -> None: ...
-
-class RevokeRequest(_message.Message):
-    __slots__ = ("tenant", "client_id", "client_secret", "token")
-    TENANT_FIELD_NUMBER: _ClassVar[int]
-    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
-    CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
-    TOKEN_FIELD_NUMBER: _ClassVar[int]
-    tenant: str
-    client_id: str
-    client_secret: str
-    token: str
-    def __init__(self, tenant: _Optional[str] = ..., client_id: _Optional[str] = ..., client_secret: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
 
 class PutTenantRequest(_message.Message):
     __slots__ = ("resource", "create")

@@ -453,12 +453,12 @@ class TokensStub(object):
                 _registered_method=True)
         self.Introspect = channel.unary_unary(
                 '/agpd.control.v1.Tokens/Introspect',
-                request_serializer=agpd_dot___proto_dot_control__pb2.IntrospectRequest.SerializeToString,
+                request_serializer=agpd_dot___proto_dot_control__pb2.TokenRequest.SerializeToString,
                 response_deserializer=agpd_dot___proto_dot_control__pb2.Introspection.FromString,
                 _registered_method=True)
         self.Revoke = channel.unary_unary(
                 '/agpd.control.v1.Tokens/Revoke',
-                request_serializer=agpd_dot___proto_dot_control__pb2.RevokeRequest.SerializeToString,
+                request_serializer=agpd_dot___proto_dot_control__pb2.TokenRequest.SerializeToString,
                 response_deserializer=agpd_dot___proto_dot_control__pb2.Empty.FromString,
                 _registered_method=True)
 
@@ -497,12 +497,12 @@ def add_TokensServicer_to_server(servicer, server):
             ),
             'Introspect': grpc.unary_unary_rpc_method_handler(
                     servicer.Introspect,
-                    request_deserializer=agpd_dot___proto_dot_control__pb2.IntrospectRequest.FromString,
+                    request_deserializer=agpd_dot___proto_dot_control__pb2.TokenRequest.FromString,
                     response_serializer=agpd_dot___proto_dot_control__pb2.Introspection.SerializeToString,
             ),
             'Revoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Revoke,
-                    request_deserializer=agpd_dot___proto_dot_control__pb2.RevokeRequest.FromString,
+                    request_deserializer=agpd_dot___proto_dot_control__pb2.TokenRequest.FromString,
                     response_serializer=agpd_dot___proto_dot_control__pb2.Empty.SerializeToString,
             ),
     }
@@ -560,7 +560,7 @@ class Tokens(object):
             request,
             target,
             '/agpd.control.v1.Tokens/Introspect',
-            agpd_dot___proto_dot_control__pb2.IntrospectRequest.SerializeToString,
+            agpd_dot___proto_dot_control__pb2.TokenRequest.SerializeToString,
             agpd_dot___proto_dot_control__pb2.Introspection.FromString,
             options,
             channel_credentials,
@@ -587,7 +587,7 @@ class Tokens(object):
             request,
             target,
             '/agpd.control.v1.Tokens/Revoke',
-            agpd_dot___proto_dot_control__pb2.RevokeRequest.SerializeToString,
+            agpd_dot___proto_dot_control__pb2.TokenRequest.SerializeToString,
             agpd_dot___proto_dot_control__pb2.Empty.FromString,
             options,
             channel_credentials,

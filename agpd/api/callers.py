@@ -1,29 +1,21 @@
 """Who asks: a client certificate, an access token, or both, become a `Caller`."""
 
-import base64
-import hashlib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from agpd.api.limits import Rates
+from agpd.api.problems import status_of
+from agpd.control import jose
 from agpd.control.caller import OPERATOR_TENANT, Caller, Role
 from agpd.control.service import Control
+from agpd.control.verifying import Verified
 from agpd.errors import AgpdError, Code, Refused
-from agpd.gateway.principal import Access, Principal
+from agpd.gateway.principal import Principal
 
 Identify = Callable[[bytes], Principal]
 NO_CREDENTIALS = "show an access token (Authorization: Bearer ...) or a client certificate"
-
-
-class Verified(Access, Protocol):
-    """A verified token, and the client that it was issued to. `admin`: it holds `agp:admin`, and may."""
-
-    @property
-    def client(self) -> str: ...
-    @property
-    def admin(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +48,24 @@ class Callers:
         Raises `AgpdError`: INVALID_TOKEN, UNAUTHENTICATED, CERTIFICATE_REVOKED and so on; TOO_MANY_REQUESTS for an
         address with too many failures, and for a caller with too many requests.
         """
+        with self.attempt(address):
+            session = self._session(certificate, authorization)
+            caller = session.caller
+            self._check_tenant(caller)
+        self._requests.take(caller.client or caller.label, f"too many requests of {caller.label}")
+        return session
+
+    @contextmanager
+    def attempt(self, address: str) -> Iterator[None]:
+        """An authentication inside; what it raises as such a failure is counted. Raises `TooMany` beforehand."""
         source = source_of(address)
         self._failures.check(source, f"too many failed authentications from {address}")
         try:
-            session = self._session(certificate, authorization)
-            self._check_tenant(session.caller)
-        except AgpdError:
-            self._failures.note(source)
+            yield
+        except AgpdError as error:
+            if status_of(error) == 401:
+                self._failures.note(source)
             raise
-        caller = session.caller
-        self._requests.take(caller.client or caller.label, f"too many requests of {caller.label}")
-        return session
 
     def still_good(self, session: Session, now: float) -> bool:
         """Does the token still hold, for an answer that goes on for long? `now` in Unix seconds."""
@@ -82,7 +81,9 @@ class Callers:
         if certificate is not None and self._identify is not None:
             principal = self._identify(certificate)
         if authorization is not None:
-            return self._by_token(authorization, principal, thumbprint(certificate) if certificate else "")
+            return self._by_token(
+                authorization, principal, jose.thumbprint(certificate) if certificate else ""
+            )
         if principal is None:
             raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
         return Session(caller_of(principal), None)
@@ -97,7 +98,7 @@ class Callers:
         role = Role.AGENT
         if token.admin:
             role = Role.OPERATOR if token.organization == OPERATOR_TENANT else Role.ADMIN
-        caller = Caller(token.organization, token.pattern, role, token.client, token.client)
+        caller = Caller(token.organization, token.pattern, role, token.client, token.client, token.scopes)
         return Session(caller, token)
 
 
@@ -106,11 +107,6 @@ def caller_of(principal: Principal) -> Caller:
     if not principal.pattern.prefix:
         return Caller(OPERATOR_TENANT, principal.pattern, Role.OPERATOR, principal.label)
     return Caller(principal.pattern.prefix[0], principal.pattern, Role.AGENT, principal.label)
-
-
-def thumbprint(certificate: bytes) -> str:
-    """`x5t#S256` of RFC 8705: SHA-256 of the DER, base64url without padding."""
-    return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
 
 
 def source_of(address: str) -> str:

@@ -21,6 +21,7 @@ from agpd._proto import control_pb2 as pb
 from agpd.api.callers import Callers, Session
 from agpd.api.messages import to_message, to_struct
 from agpd.api.streams import Stream
+from agpd.control import jose
 from agpd.control.resources import (
     Agent,
     AgentType,
@@ -35,6 +36,7 @@ from agpd.control.resources import (
     Verb,
 )
 from agpd.control.service import Control
+from agpd.control.tokens import Credentials, Tokens
 from agpd.errors import CATALOGUE, AgpdError, ConfigError
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
@@ -77,11 +79,7 @@ class ControlServer:
             ],
         )
         for service in pb.DESCRIPTOR.services_by_name.values():
-            handlers = {
-                method.name: self._handler(service.name, method)
-                for method in service.methods
-                if f"{service.name}/{method.name}" in METHODS
-            }
+            handlers = {method.name: self._handler(service.name, method) for method in service.methods}
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
 
@@ -107,12 +105,13 @@ class ControlServer:
         await self._server.stop(grace_s)
 
     def _handler(self, service: str, method: Any) -> Any:
-        call = METHODS[f"{service}/{method.name}"]
+        name = f"{service}/{method.name}"
         answer = GetMessageClass(method.output_type)
         codecs = (GetMessageClass(method.input_type).FromString, answer.SerializeToString)
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(call, answer), *codecs)
-        return grpc.unary_unary_rpc_method_handler(self._unary(call, answer), *codecs)
+            return grpc.unary_stream_rpc_method_handler(self._streaming(STREAMS[name], answer), *codecs)
+        serve = self._unary(METHODS[name], answer) if name in METHODS else self._token(TOKENS[name], answer)
+        return grpc.unary_unary_rpc_method_handler(serve, *codecs)
 
     def _unary(self, call: "Unary", answer: type[Any]) -> Any:
         async def serve(request: Any, context: Any) -> Any:
@@ -120,6 +119,22 @@ class ControlServer:
                 session = self._authenticate(context)
                 result = await call(Asked(self._control, session, request))
                 return answer() if result is None else to_message(result, answer)
+            except AgpdError as error:
+                await abort(context, error)
+
+        return serve
+
+    def _token(self, call: "OfTokens", answer: type[Any]) -> Any:
+        async def serve(request: Any, context: Any) -> Any:
+            certificate = certificate_of(context)
+            shown = Credentials(
+                client_id=request.client_id,
+                secret=request.client_secret,
+                thumbprint=jose.thumbprint(certificate) if certificate else "",
+            )
+            try:
+                with self._callers.attempt(address_of(context.peer())):
+                    return to_message(await call(self._control.tokens, request, shown), answer)
             except AgpdError as error:
                 await abort(context, error)
 
@@ -158,6 +173,7 @@ class Asked(NamedTuple):
     request: Any
 
 
+OfTokens = Callable[[Tokens, Any, Credentials], Awaitable[Any]]
 Unary = Callable[[Asked], Awaitable[Any]]
 Streaming = Callable[[Asked], AsyncIterator[Any]]
 
@@ -304,7 +320,35 @@ async def _verify(asked: Asked) -> Any:
     return await asked.control.audit.verify(asked.session.caller)
 
 
-METHODS: dict[str, Any] = {
+async def _issue(tokens: Tokens, request: Any, shown: Credentials) -> Any:
+    form = {"grant_type": "client_credentials", "scope": request.scope}
+    issued = await tokens.issue(request.tenant, form, shown)
+    return {
+        "access_token": issued.access_token,
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": issued.scope,
+        "refresh_token": issued.refresh_token,
+    }
+
+
+async def _introspect(tokens: Tokens, request: Any, shown: Credentials) -> Any:
+    claims = await tokens.introspect(request.tenant, request.token, shown)
+    return {"active": claims["active"], "claims": claims}
+
+
+async def _revoke(tokens: Tokens, request: Any, shown: Credentials) -> Any:
+    await tokens.revoke(request.tenant, request.token, shown)
+    return {}
+
+
+TOKENS: dict[str, OfTokens] = {
+    "Tokens/Issue": _issue,
+    "Tokens/Introspect": _introspect,
+    "Tokens/Revoke": _revoke,
+}
+STREAMS: dict[str, Streaming] = {"Discovery/Watch": _watch, "Audit/Events": _events}
+METHODS: dict[str, Unary] = {
     "Registry/Register": _register,
     "Registry/Deregister": _deregister,
     "Registry/Start": _start,
@@ -312,7 +356,6 @@ METHODS: dict[str, Any] = {
     "Registry/Stop": _stop,
     "Discovery/Find": _find,
     "Discovery/Get": _agent,
-    "Discovery/Watch": _watch,
     **_kind("Tenants", Tenant),
     **_kind("Namespaces", Namespace),
     **_kind("Types", AgentType),
@@ -326,6 +369,5 @@ METHODS: dict[str, Any] = {
     "Keys/Get": _kind("Keys", Resource)["Keys/Get"],
     "Keys/List": _kind("Keys", Resource)["Keys/List"],
     "Keys/Rotate": _rotate,
-    "Audit/Events": _events,
     "Audit/Verify": _verify,
 }

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -91,10 +91,13 @@ def answer(operation: Operation, result: Any) -> Response:
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body. Raises `Refused(INVALID_REQUEST)` if it is longer than `limit` bytes."""
     data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > limit:
-            raise Refused(Code.INVALID_REQUEST, f"the body is longer than {limit} bytes")
+    try:
+        async for part in request.stream():
+            data += part
+            if len(data) > limit:
+                raise Refused(Code.INVALID_REQUEST, f"the body is longer than {limit} bytes")
+    except ClientDisconnect:  # nobody reads the answer
+        raise Refused(Code.INVALID_REQUEST, "the connection ended within the body") from None
     return bytes(data)
 
 

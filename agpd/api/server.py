@@ -5,10 +5,10 @@ The gateway's listener accepts, does TLS and hands connections to `Server.protoc
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
+from starlette.types import ASGIApp
 from uvicorn import Config
-from uvicorn._types import ASGIApplication
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -60,7 +60,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
-        self.scope["extensions"] = {CERTIFICATE: self._certificate} if self._certificate else {}
+        if self._certificate is not None:
+            extensions: dict[str, Any] = {CERTIFICATE: self._certificate}
+            self.scope["extensions"] = extensions
         self._expect(BODY_TIMEOUT_S)
         super().on_headers_complete()
 
@@ -98,9 +100,9 @@ class Protocol(HttpToolsProtocol):
 class Server:
     """Serves an application on the connections that are handed to `protocol`."""
 
-    def __init__(self, app: ASGIApplication) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._config = Config(
-            app,
+            cast("Any", app),
             http=Protocol,
             ws="none",
             lifespan="off",

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from agpd.control.scopes import Scopes
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern
 
@@ -20,13 +21,17 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. `pattern` are the names that it may speak as; `label` stands in the audit log."""
+    """An authenticated caller. `pattern` are the names that it may speak as; `label` stands in the audit log.
+
+    `scopes` are those of its token, which narrow what it may register; None: it came without a token.
+    """
 
     organization: str
     pattern: Pattern
     role: Role
     label: str
     client: str = ""  # id of the client that the token was issued to
+    scopes: Scopes | None = None
 
     def check_operator(self, act: str = "do this") -> None:
         """Raises `Refused(NOT_PERMITTED)`."""
@@ -60,7 +65,8 @@ class Caller:
 
     def may_speak_as(self, name: Name) -> bool:
         """Does its credential cover this name?"""
-        return self.pattern.matches(name)
+        permitted = self.scopes is None or self.scopes.permits("register", name)
+        return permitted and self.pattern.matches(name)
 
 
 def missing(what: str) -> Refused:
