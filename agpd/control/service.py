@@ -26,6 +26,7 @@ from agpd.control.secrets import Secrets
 from agpd.control.store import Store
 from agpd.control.tenants import Namespaces, Tenants, Types
 from agpd.control.tokens import Tokens
+from agpd.control.transfer import Transfer
 from agpd.control.watching import Feed
 
 
@@ -87,6 +88,7 @@ class Control:
             clock,
         )
         self.timed += [self.keys, self.tokens, self.issuers]
+        self.transfer = Transfer(store, self)
 
     @classmethod
     async def open(
