@@ -22,6 +22,8 @@ DEPTH = 8
 KEY_TYPES = {"Ed25519": "OKP", "ES256": "EC", "ES384": "EC", "RS256": "RSA", "PS256": "RSA"}
 """The algorithms that a token may be signed with. All are asymmetric."""
 RSA_BITS = range(2048, 4097)
+RSA_CHARACTERS = range(342, 684)
+"""Of the modulus as base64url; looked at before the key is made."""
 
 Key = jwk.OKPKey | jwk.ECKey | jwk.RSAKey
 Algorithm = Literal["Ed25519", "ES256"]
@@ -85,14 +87,16 @@ def import_public(value: Any, algorithm: str = "") -> tuple[str, Key]:
 
     Raises `Refused(INVALID_REQUEST)`: no key for signatures, too short, or of an algorithm that is not accepted.
     """
+    if not isinstance(value, dict) or value.get("kty") not in KEY_TYPES.values():
+        raise Refused(Code.INVALID_REQUEST, "a key is no JWK for signatures: use OKP, EC or RSA keys")
+    if value["kty"] == "RSA" and len(str(value.get("n", ""))) not in RSA_CHARACTERS:
+        raise Refused(Code.INVALID_REQUEST, "an RSA key must have 2048 to 4096 bits")
     try:
-        given = jwk.import_key({str(name): part for name, part in dict(value).items() if name != "key_ops"})
+        given = jwk.import_key({name: part for name, part in value.items() if name != "key_ops"})
     except (JoseError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise Refused(
-            Code.INVALID_REQUEST, f"a key is no JWK that can be read: {type(error).__name__}"
-        ) from None
+        raise Refused(Code.INVALID_REQUEST, f"a key cannot be read: {type(error).__name__}") from None
     if not isinstance(given, Key) or given.get("use", "sig") != "sig":
-        raise Refused(Code.INVALID_REQUEST, "a key is not for signatures: use OKP, EC or RSA keys")
+        raise Refused(Code.INVALID_REQUEST, "a key is not for signatures")
     name = given.alg or algorithm or _algorithm_of(given)
     if name == "EdDSA" and given.get("crv") == "Ed25519":
         name = "Ed25519"  # as RFC 8037 called it before RFC 9864
