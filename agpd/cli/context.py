@@ -88,7 +88,7 @@ def show(name: str | None) -> None:
     found = current(os.environ, name or _of_root())
     if found is None:
         raise Failure(NO_CONTEXT)
-    click.echo(output.description({"name": found[0], **found[1].shown()}, 0.0))
+    click.echo(output.description({"name": found[0], **found[1].shown()}))
 
 
 @context.command()

@@ -37,7 +37,7 @@ SAYS = {
     "effect": "Whether it allows or denies.",
     "internal": "Its addresses may be private ones; only operators may say so.",
     "issuer": "The identity provider: the `iss` of its tokens.",
-    "jwks": "File with the public keys that it authenticates with (a JWK set).",
+    "jwks": "File with the public keys that it authenticates with: a JWK set, or a key in PEM form.",
     "jwks_uri": "Where the identity provider has its keys.",
     "labels": "To be found by.",
     "may_exchange": "May exchange tokens of others of the tenant for its own.",
@@ -110,14 +110,14 @@ def _option(name: str, field: Any, kind: Kind) -> click.Option:
         flag = "--scopes-claim"
     says = SAYS | (SAYS_OF_ISSUER if kind.name == "issuer" else {})
     how: dict[str, Any] = {"help": says.get(name, ""), "required": field.required}
-    default = None if field.required else field.default
+    default = _default(field)
     if default is False:
         how |= {"is_flag": True, "required": False}
     elif name in ("jwks", "card"):
         how |= {"type": click.Path(exists=True, dir_okay=False), "metavar": "FILE"}
     elif _is_map(name):
         how |= {"multiple": True, "metavar": "KEY=VALUE", "help": f"{how['help']} May be repeated."}
-    elif default == [] or name == "algorithms":
+    elif isinstance(default, list):
         how |= {"multiple": True, "help": f"{how['help']} May be repeated."}
     elif name in ("verb", "effect"):
         words = resources.VERBS if name == "verb" else ("allow", "deny")
@@ -125,6 +125,13 @@ def _option(name: str, field: Any, kind: Kind) -> click.Option:
     if name in ("agent", "subject", "object", "via"):
         how["shell_complete"] = completion.of("type")
     return click.Option([flag, name], **how)
+
+
+def _default(field: Any) -> Any:
+    """None for a field that must be given."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return None if field.required else field.default
 
 
 def _is_map(name: str) -> bool:
@@ -165,10 +172,7 @@ def _values(server: Server, kind: Kind, name: str, given: dict[str, Any]) -> dic
 
 def _value(name: str, value: Any) -> Any:
     if name in ("jwks", "card"):
-        try:
-            return json.loads(Path(value).read_bytes())
-        except (OSError, ValueError) as error:
-            raise Failure(f"{value} holds no JSON: {error}") from error
+        return _from_file(name, Path(value))
     if name == "quotas":
         try:
             return {key: int(amount) for key, amount in pairs(value).items()}
@@ -179,6 +183,29 @@ def _value(name: str, value: Any) -> Any:
     if name == "certificates":
         return [thumbprint(each) for each in value]
     return list(value) if isinstance(value, tuple) else value
+
+
+def _from_file(name: str, path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+        if name == "jwks" and data.lstrip().startswith(b"-----BEGIN"):
+            return {"keys": [public_jwk(data)]}
+        return json.loads(data)
+    except (OSError, ValueError) as error:
+        raise Failure(f"{path} cannot be used for --{name}: {error}") from error
+
+
+def public_jwk(pem: bytes) -> dict[str, Any]:
+    """The public part of an Ed25519 or P-256 key in PEM form, private or public. Raises `ValueError`."""
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, OKPKey
+
+    for kind in (OKPKey, ECKey):
+        try:
+            return dict(kind.import_key(pem).as_dict(private=False))
+        except (ValueError, TypeError, JoseError):
+            continue
+    raise ValueError("it holds no Ed25519 or P-256 key")
 
 
 def thumbprint(text: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def login(context: str | None, secret_file: Any, tls: bool, **given: str | None)
     a token to get others with. Without --context, the context is called as the tenant, and selected.
     """
     contexts = Contexts.of(os.environ)
-    name, before = _which(contexts, wanted_context(context), given["tenant"])
+    name, before = _which(contexts, wanted_context(context), given)
     after = changed(before, given)
     _check(after)
     if given["private_key"] is None and not tls:
@@ -73,17 +74,19 @@ def whoami(server: Server, form: str) -> None:
     if form == "json":
         click.echo(json.dumps({"context": server.name, "server": server.context.server, **me}))
         return
-    click.echo(
-        output.description({"context": server.name, "server": server.context.server, **me}, time.time())
-    )
+    click.echo(output.description({"context": server.name, "server": server.context.server, **me}))
 
 
-def _which(contexts: Contexts, wanted: str, tenant: str | None) -> tuple[str, Context]:
-    """The context to log in with: the one that is wanted, else that of the tenant, else the one in force."""
-    name = wanted or tenant or ""
-    if name:
-        return name, contexts.load(name) if name in contexts.names() else Context()
-    return current(os.environ) or ("default", Context())
+def _which(contexts: Contexts, wanted: str, given: Mapping[str, str | None]) -> tuple[str, Context]:
+    """The context to log in with: the one that is wanted; the one in force, if it is of this server and tenant; else
+    the tenant's."""
+    force = None if wanted else current(os.environ)
+    if force is not None and all(
+        given[name] in (None, getattr(force[1], name)) for name in ("server", "tenant")
+    ):
+        return force
+    name = wanted or given["tenant"] or "default"
+    return name, contexts.load(name) if name in contexts.names() else Context()
 
 
 def _check(context: Context) -> None:

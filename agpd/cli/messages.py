@@ -214,6 +214,11 @@ def from_context(wanted: str | None, how: dict[str, Any]) -> dict[str, Any]:
         filled |= {"certificate": context.certificate or None, "key": context.key or None}
     if not how["ca"] and "AGP_CA" not in os.environ:
         filled["ca"] = context.ca or None
+    if not own and not context.certificate and context.gateway.startswith("agp://"):
+        raise Failure(
+            f"the context {found[0]} has no certificate to show to {context.gateway}: "
+            f"agpctl context add {found[0]} --certificate FILE --key FILE"
+        )
     return filled
 
 

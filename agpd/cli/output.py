@@ -55,22 +55,24 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([emphasised(head), *(line.rstrip() for line in lines)])
 
 
-def description(values: Mapping[str, Any], now: float) -> str:
-    """All fields of one resource, one in a line; times as dates."""
-    return "\n".join(_lines(values, now, ""))
+def description(values: Mapping[str, Any]) -> str:
+    """All fields of one resource, one in a line; times as dates. An empty `secret` is not shown: it never is there."""
+    return "\n".join(_lines(values, ""))
 
 
-def _lines(values: Mapping[str, Any], now: float, indent: str) -> list[str]:
+def _lines(values: Mapping[str, Any], indent: str) -> list[str]:
     width = max(map(len, values), default=0) + 1
     lines = []
     for name, value in values.items():
+        if name == "secret" and not value:
+            continue
         label = f"{indent}{printable(str(name))}:".ljust(len(indent) + width + 1)
         if isinstance(value, dict) and value:
-            lines += [label.rstrip(), *_lines(value, now, f"{indent}  ")]
+            lines += [label.rstrip(), *_lines(value, f"{indent}  ")]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             lines.append(label.rstrip())
             for item in value:
-                inner = _lines(item, now, f"{indent}    ")
+                inner = _lines(item, f"{indent}    ")
                 lines += [f"{indent}  - {inner[0].lstrip()}", *inner[1:]]
         else:
             lines.append(f"{label} {_plain(name, value)}")

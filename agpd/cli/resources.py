@@ -84,7 +84,7 @@ def describe(server: Server, kind: str, names: tuple[str, ...]) -> None:
     """Show everything about the named resources of KIND."""
     known = find(kind)
     found = [one(server, known, key_of(server, known, name)) for name in names]
-    click.echo("\n\n".join(output.description(item, time.time()) for item in found))
+    click.echo("\n\n".join(output.description(item) for item in found))
 
 
 @click.command()

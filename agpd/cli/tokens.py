@@ -3,7 +3,6 @@
 import base64
 import json
 import sys
-import time
 from typing import Any
 
 import click
@@ -30,7 +29,7 @@ def token(ctx: click.Context, context: str | None, scope: str, inspect: bool) ->
         text = asked.token(scope)
     if not text:
         raise Failure(f"the context {asked.name} has no client: agpctl login --client ID")
-    click.echo(output.description(claims(text), time.time()) if inspect else text)
+    click.echo(output.description(claims(text)) if inspect else text)
 
 
 @token.command()

@@ -64,9 +64,8 @@ def test_a_description_has_every_field() -> None:
             "jwks": None,
             "scopes": ["a", "b\n"],
             "labels": {"region": "eu"},
-            "secrets": [{"id": "s1", "expires": 0.0}, {"id": "s2", "expires": 86400.0}],
-        },
-        0.0,
+            "secrets": [{"id": "s1", "expires": 0.0, "secret": ""}, {"id": "s2", "expires": 86400.0}],
+        }
     )
     assert text.splitlines() == [
         "id:       bot",
