@@ -104,11 +104,13 @@ async def fill(control: Control, operator: Caller, admin_of: AdminOf) -> None:
 
 def lasting(document: dict[str, Any]) -> dict[str, Any]:
     """Without what is set anew by the import: times; sorted."""
-    times = ("created", "updated")
-    return {
-        kind: sorted(({name: item[name] for name in item if name not in times} for item in items), key=str)
-        for kind, items in document.items()
-    }
+
+    def without_times(item: Any) -> Any:
+        if not isinstance(item, dict):
+            return item
+        return {name: value for name, value in item.items() if name not in ("created", "updated")}
+
+    return {kind: sorted(map(without_times, items), key=str) for kind, items in document.items()}
 
 
 def hashed(text: str) -> dict[str, Any]:
