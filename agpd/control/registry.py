@@ -26,7 +26,8 @@ from agpd.errors import Code, Refused
 from agpd.names import Name, parse_instance, parse_type
 
 AGENT_LIMIT_BYTES = 32 * 1024  # as JSON: a page of 500 agents has to be made without hurting the data plane
-_CHANCE_BITS = 20
+_CHANCE_BITS = 21  # beside milliseconds, in 63 bits: until the year 2109
+_STEP_BITS = 10
 
 
 class Policy(Protocol):
@@ -57,6 +58,7 @@ class Registry:
         self._instance_life = instance_life
         self._clock = clock
         self._chance = chance
+        self._number_before = 0
 
     async def register(self, caller: Caller, resource: Agent, *, create: bool = False) -> Agent:
         """Create or replace the registration; with `create` only create. The answer is what is registered.
@@ -132,7 +134,11 @@ class Registry:
 
     def _number(self) -> int:
         """For a new agent: by time and chance, so that numbers tell nobody how many agents others have."""
-        return int(self._clock() * 1000) << _CHANCE_BITS | self._chance(_CHANCE_BITS)
+        number = int(self._clock() * 1000) << _CHANCE_BITS | self._chance(_CHANCE_BITS)
+        if number <= self._number_before:
+            number = self._number_before + 1 + self._chance(_STEP_BITS)
+        self._number_before = number
+        return number
 
 
 def _check(resource: Agent) -> None:

@@ -333,3 +333,10 @@ async def test_a_type_that_was_made_by_an_agent_is_kept_when_it_is_described(
     await services.types.put(admin_of("acme"), described)
     await services.registry.register(agent_of(KIND), Agent(type=KIND, identity="second"))
     assert await services.types.get(agent_of(KIND), KIND) == described
+
+
+async def test_numbers_differ_within_a_millisecond(services: Services, agent_of: Make) -> None:
+    services.registry._chance = lambda bits: 0
+    many = [Agent(type=KIND, identity=f"a{n}") for n in range(300)]
+    answers = await asyncio.gather(*(services.registry.register(agent_of(KIND), each) for each in many))
+    assert len(answers) == 300

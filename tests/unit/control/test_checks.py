@@ -1,0 +1,61 @@
+"""Checks that the services have in common."""
+
+from typing import Any
+
+import pytest
+
+from agpd.control.checks import changes, check_texts, page_of, page_size, split_name
+from agpd.control.resources import Agent, Quotas, Tenant
+from agpd.errors import Code, Refused
+
+
+@pytest.mark.parametrize("text", ["a\0", "\\\0", "\ud800", "a\udfffb"])
+def test_texts_that_no_database_holds(text: str) -> None:
+    for resource in (Tenant(name="a", title=text), Agent(type="a", identity="b", card={"x": [{text: text}]})):
+        with pytest.raises(Refused) as caught:
+            check_texts(resource)
+        assert caught.value.code is Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("text", ["", "\\u0000", "\\\\u0000", "u0000", "\x01\x7f", "ü\U0001f600"])
+def test_texts_that_every_database_holds(text: str) -> None:
+    assert check_texts(Tenant(name="a", title=text)) > len(text)
+
+
+def test_what_is_too_deep() -> None:
+    card: dict[str, Any] = {}
+    for _ in range(50_000):
+        card = {"a": card}
+    with pytest.raises(Refused, match="deep"):
+        check_texts(Agent(type="a", identity="b", card=card))
+
+
+def test_names_have_the_shape_asked_for() -> None:
+    assert split_name("acme", "organization") == ("acme",)
+    assert split_name("acme/prod", "organization/namespace") == ("acme", "prod")
+    for name in ("", "acme/prod/x", "acme/*", "*", "Acme/prod", "acme//", "/acme"):
+        with pytest.raises(Refused) as caught:
+            split_name(name, "organization/namespace")
+        assert caught.value.code is Code.INVALID_NAME
+
+
+def test_changes_are_the_fields_that_differ() -> None:
+    before, after = Tenant(name="a", title="x"), Tenant(name="a", title="y", quotas=Quotas(agents=1))
+    assert changes(before, before) == {}
+    assert changes(before, after)["title"] == "y"
+    assert changes(before, after)["quotas"]["agents"] == 1
+    assert sorted(changes(before, after)) == ["quotas", "title"]
+
+
+def test_the_size_of_a_page() -> None:
+    assert [page_size(limit, 10) for limit in (0, 3, 10, 11)] == [10, 3, 10, 10]
+    for limit, after in ((-1, ""), (0, "\0"), (0, "ä")):
+        with pytest.raises(Refused):
+            page_size(limit, 10, after)
+
+
+def test_a_page_says_whether_there_is_more() -> None:
+    page = page_of([1, 2, 3], 2, str)
+    assert (page.items, page.next) == ([1, 2], "2")
+    page = page_of([1, 2], 2, str)
+    assert (page.items, page.next) == ([1, 2], "")
