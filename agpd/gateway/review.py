@@ -188,10 +188,12 @@ class Review:
         addresses = [each.name for agent in link.sources.values() for each in agent.entries.values()]
         found = set(numbers)
         for number in numbers:
-            entry = self._hub.router.entries.get(number)
-            for address in addresses if entry is not None else ():
+            sender = self._hub.router.entries.get(number)
+            if sender is None:
+                continue
+            for address in addresses:
                 yield
-                if any(allows(verb, entry.name, address) for verb in ("publish", "request")):
+                if any(allows(verb, sender.name, address) for verb in ("publish", "request")):
                     found.discard(number)
                     break
         return found

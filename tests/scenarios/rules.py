@@ -1,6 +1,6 @@
 """Rules for tests: of the router alone, and policies written as lines of text."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from agpd.control.policy import OPERATOR_SIDE, Policy, Statement
 from agpd.names import Name, Pattern, parse_pattern
@@ -44,3 +44,44 @@ def statement(line: str) -> Statement:
 def prefix(pattern: str) -> tuple[str, ...]:
     """The segments of a pattern."""
     return parse_pattern(pattern).prefix
+
+
+def begins(whole: Iterable[str], part: tuple[str, ...]) -> bool:
+    return tuple(whole)[: len(part)] == part
+
+
+class Naive:
+    """A policy that reads all rules for each question. `sides` are the organizations that have to agree."""
+
+    def __init__(
+        self,
+        rules: Sequence[Statement],
+        callers: Mapping[tuple[str, ...], Iterable[tuple[str, ...]]],
+        suspended: Collection[str],
+    ) -> None:
+        self.rules, self.callers, self.suspended = rules, callers, suspended
+
+    def said(self, owner: str, verb: str, subject: Name, target: tuple[str, ...], allow: bool) -> bool:
+        return any(
+            rule.owner == owner
+            and rule.verb == verb
+            and rule.allow == allow
+            and begins(subject, rule.subject)
+            and (
+                begins(target, rule.object)
+                or (not allow and verb in ("observe", "route") and begins(rule.object, target))
+            )
+            for rule in self.rules
+        )
+
+    def allows(self, verb: str, subject: Name, target: tuple[str, ...], sides: list[str]) -> bool:
+        if set(sides) & set(self.suspended) or any(
+            self.said(side, verb, subject, target, False) for side in sides
+        ):
+            return False
+        listed = self.callers.get(target[:3]) if verb in ("publish", "request") else None
+        if listed and not any(begins(subject, each) for each in listed):
+            return False
+        by_default = verb == "route" or (len(set(sides)) == 1 and verb != "observe")
+        agreed = all(self.said(side, verb, subject, target, True) for side in sides)
+        return by_default or agreed or self.said(OPERATOR_SIDE, verb, subject, target, True)
