@@ -33,7 +33,7 @@ EXAMPLES: dict[str, Any] = {
     "putClient": {"id": "acme-bot", "tenant": "acme", "agent": "acme/prod/*"},
     "createGrant": {"tenant": "acme", "subject": "globex/*", "verb": "publish", "object": "acme/prod/writer"},
     "putGrant": {
-        "id": "from-globex",
+        "id": "acme.from-globex",
         "tenant": "acme",
         "subject": "globex/*",
         "verb": "publish",
@@ -41,7 +41,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "createRoute": {"tenant": "acme", "pattern": "acme/prod/*", "via": "acme/prod/writer"},
     "putRoute": {
-        "id": "unknown-names",
+        "id": "acme.rest",
         "tenant": "acme",
         "pattern": "acme/prod/*",
         "via": "acme/prod/writer",

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from agpd.control.caller import Caller
+from agpd.control.caller import Caller, Role
 from agpd.control.resources import (
     Agent,
     AgentEvent,
     AgentType,
+    AuditCheck,
     AuditEvent,
     Client,
     Grant,
@@ -93,6 +94,9 @@ class Whole(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What to export."""
 
     tenant: Organization = ""
+    secrets: Annotated[
+        bool, Meta(description="With hashed secrets and sealed keys, to move a gateway; for operators.")
+    ] = False
 
 
 class NewSecret(Resource, kw_only=True, forbid_unknown_fields=True):
@@ -377,7 +381,8 @@ async def _can(control: Control, caller: Caller, ask: Ask) -> Any:
 
 
 async def _audit(control: Control, caller: Caller, ask: Ask) -> Any:
-    return await control.audit.events(caller, ask.query.tenant, ask.query.after, ask.query.limit)
+    tenant = ask.query.tenant or ("" if caller.role is Role.OPERATOR else caller.organization)
+    return await control.audit.events(caller, tenant, ask.query.after, ask.query.limit)
 
 
 async def _verify(control: Control, caller: Caller, ask: Ask) -> Any:
@@ -385,7 +390,7 @@ async def _verify(control: Control, caller: Caller, ask: Ask) -> Any:
 
 
 async def _export(control: Control, caller: Caller, ask: Ask) -> Any:
-    return await control.transfer.export(caller, ask.query.tenant)
+    return await control.transfer.export(caller, ask.query.tenant, secrets=ask.query.secrets)
 
 
 async def _import(control: Control, caller: Caller, ask: Ask) -> Any:
@@ -435,10 +440,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/v1/audit", "listAudit", "Audit", "List what was done", _audit, Page[AuditEvent],
               query=AuditPart),
     Operation("GET", "/v1/audit/verify", "verifyAudit", "Audit", "Check the chain of the audit log", _verify,
-              dict[str, Any]),
+              AuditCheck),
     Operation("GET", "/v1/export", "export", "Transfer", "Export resources as one document", _export, dict[str, Any],
               query=Whole),
-    Operation("POST", "/v1/import", "import", "Transfer", "Import what was exported", _import, dict[str, Any],
+    Operation("POST", "/v1/import", "import", "Transfer", "Import what was exported", _import, dict[str, int],
               body=dict[str, Any]),
     Operation("GET", "/v1/whoami", "whoami", "Callers", "Ask as whom the gateway sees you", _whoami, WhoAmI),
 )

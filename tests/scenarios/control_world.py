@@ -1,5 +1,6 @@
 """A gateway with its control plane on the running loop, the certificates for it, and clients of REST and gRPC."""
 
+import dataclasses
 import os
 import ssl
 import time
@@ -16,6 +17,7 @@ import httpx2
 
 from agpd.app import Gateway
 from agpd.config import Config, Control, Listen, Tls
+from agpd.control import jose
 from agpd.control.caller import OPERATOR_TENANT, Caller, Role
 from agpd.control.resources import Client, Tenant
 from agpd.control.tokens import Credentials
@@ -90,6 +92,11 @@ class ControlWorld:
         form = {"grant_type": "client_credentials", "scope": scope}
         issued = await self.control.tokens.issue(tenant, form, shown)
         return str(issued.access_token)
+
+    async def bound_token(self, tenant: str, shown: Credentials, pair: Pair, scope: str = "") -> str:
+        """A fresh token that is bound to this certificate."""
+        der = ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
+        return await self.token(tenant, dataclasses.replace(shown, thumbprint=jose.thumbprint(der)), scope)
 
 
 @asynccontextmanager
