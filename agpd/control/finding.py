@@ -24,11 +24,12 @@ from sqlalchemy import (
 )
 
 from agpd.control import tags, words
-from agpd.control.model import agent, agent_tag
+from agpd.control.model import agent, agent_tag, agent_type
 from agpd.control.resources import Query
 from agpd.errors import Code, Refused
 
 COUNTED = 1000  # how far a condition is counted to find the rarest one
+TYPES_LIMIT = 32  # of one name in a scope that are searched one by one
 _PARTS = ("organization", "namespace", "type")
 _WORDS = table("agent_words", column("rowid"))
 
@@ -119,7 +120,7 @@ def find(
 ) -> list[Place]:
     """The first `count` places behind `after`."""
     found: list[Place] = []
-    for scope in within:
+    for scope in [part for scope in within for part in _with_types(connection, want, scope)]:
         length = len(scope.prefix)
         if after is not None and scope.prefix < after[:length]:
             continue
@@ -129,6 +130,18 @@ def find(
         if len(found) >= count:
             break
     return found
+
+
+def _with_types(connection: Connection, want: Wanted, scope: Scope) -> list[Scope]:
+    """The types of the wanted name in a scope, if they are few; else the scope, which is searched through then."""
+    kind = want.parts[2]
+    if not kind or len(scope.prefix) > 2:
+        return [scope]
+    columns = (agent_type.c.organization, agent_type.c.namespace)
+    here = [column == segment for column, segment in zip(columns, scope.prefix, strict=False)]
+    query = select(*columns).where(*here, agent_type.c.name == kind).order_by(*columns).limit(TYPES_LIMIT + 1)
+    found = [Scope((organization, space, kind)) for organization, space in connection.execute(query)]
+    return found if len(found) <= TYPES_LIMIT else [scope]
 
 
 def _query(

@@ -90,6 +90,9 @@ AFTER = Place("acme", "prod", "t5", 1505)
 QUERIES = [
     (Query(), [("acme",)], 3000),
     (Query(type="t5", namespace="prod"), [("acme",)], 300),
+    (Query(type="t5"), [("acme",)], 300),
+    (Query(type="t5", labels={"region": "eu"}), [("acme",)], 300),
+    (Query(type="t"), [("acme",)], 0),
     (Query(labels={"region": "eu"}), [("acme",)], 3000),
     (Query(labels={"region": "eu"}), [()], 3000),
     (Query(labels={"region": "eu"}, type="t5", namespace="prod"), [("acme",)], 300),
@@ -139,6 +142,16 @@ async def test_each_search_is_a_range_of_an_index(
     assert not any("Seq Scan on agent" in line for line in plans), plans
     if not query.text and within[0].prefix:
         assert not any("TEMP B-TREE" in line for line in plans), plans
+
+
+async def test_types_of_one_name_that_are_many_are_searched_through(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "TYPES_LIMIT", 0)
+    await store.write(_fill)
+    want = wanted(Query(type="t5", labels={"region": "eu"}))
+    found = await store.read(lambda connection: finding.find(connection, want, [Scope(("acme",))], None, 400))
+    assert len(found) == 300
 
 
 async def test_the_rarest_tag_drives(store: Store) -> None:
