@@ -28,7 +28,7 @@ def configuration(directory: Path | None) -> Config:
     return Config(listen=listen, limits=limits, tls=tls)
 
 
-def _print_port(gateway: Gateway) -> None:
+async def _print_port(gateway: Gateway) -> None:
     print(gateway.address[1], flush=True)
 
 
