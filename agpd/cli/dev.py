@@ -106,7 +106,7 @@ async def prepare(gateway: "Gateway", directory: Path, environ: Mapping[str, str
     contexts.cache(CONTEXT).unlink(missing_ok=True)
     if not contexts.selected():
         contexts.select(CONTEXT)
-    return Control(context.server, contexts.selected())
+    return Control(context.server, contexts.selected(), registry=registry_of(gateway))
 
 
 async def seed(control: "Control", directory: Path) -> None:
@@ -132,6 +132,15 @@ def context_of(gateway: "Gateway", port: int, directory: Path) -> "Context":
     ca, certificate, key = (str(directory / name) for name in ("ca.pem", "agent.pem", "agent.key"))
     server = f"https://127.0.0.1:{port}"
     return Context(server=server, gateway=url, ca=ca, certificate=certificate, key=key, tenant=TENANT)
+
+
+def registry_of(gateway: "Gateway") -> str:
+    """What AGP_CONTROL has to be for the SDK; empty: it finds the registry by itself."""
+    from agpd_client.transports.control import DEFAULT_PORT as USUAL
+
+    assert gateway.plane is not None
+    host, port = gateway.plane.grpc or ("", USUAL)
+    return "" if port == USUAL else f"{host}:{port}"
 
 
 def secret_file(directory: Path, client: str) -> Path:

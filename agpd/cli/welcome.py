@@ -26,11 +26,16 @@ agp.run(main())"""
 
 
 class Control(NamedTuple):
-    """What runs beside the gateway. `context`: the one that is selected; `lacking`: a package, if nothing runs."""
+    """What runs beside the gateway.
+
+    `context`: the one that is selected; `lacking`: a package, if nothing runs; `registry`: where the SDK finds the
+    registry, if that is not where it looks.
+    """
 
     server: str = ""
     context: str = ""
     lacking: str = ""
+    registry: str = ""
 
 
 def welcome(port: int, directory: Path | None, control: Control) -> None:
@@ -77,6 +82,11 @@ def _control(control: Control, option: str) -> list[Text]:
         Text.assemble(("\nThe control plane, at ", "bold"), (control.server, "bold"), (":\n", "bold")),
         Text(f"agpctl get namespaces{option}"),
         Text(f"agpctl get agents{option}"),
+        *(
+            [Text(f"export AGP_CONTROL={control.registry}  # for gateway.registry")]
+            if control.registry
+            else []
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0
 _RUNNING = re.compile(r"agpd is running at (\S+),")
+_REGISTRY = re.compile(r"export AGP_CONTROL=(\S+)")
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -35,7 +36,8 @@ def dev(directory: Path, *options: str) -> Iterator[dict[str, str]]:
     try:
         assert process.stdout is not None
         found = next(filter(None, map(_RUNNING.search, process.stdout)))
-        yield environment(directory, AGP_URL=found[1])
+        registry = next(filter(None, map(_REGISTRY.search, process.stdout)))
+        yield environment(directory, AGP_URL=found[1], AGP_CONTROL=registry[1])
         process.terminate()
         process.stdout.close()
         assert process.wait(DEADLINE_S) == 0

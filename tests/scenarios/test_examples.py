@@ -12,6 +12,7 @@ SAYS = {
     "request_reply": r"edited: They swim\nrefused: there is nothing to edit\n",
     "pubsub": r"to all: 3 receivers\nto any one: 1 receivers\nto two: 2 receivers\nreceived in all: 6\n",
     "presence": r"there at first: 0\njoined: True\nthere now: 1\nleft: True\n",
+    "registry": r"told: registered\ntold: started\nfound: acme/demo/writer eu-1 \('write',\)\nanswer: Notes on agpd\n",
     "local": r"words: 3\n",
     "sync_notebook": r"answer: HELLO\nnote: a note\n",
 }

@@ -48,3 +48,10 @@ def test_dev_says_what_others_need_to_know() -> None:
 def test_it_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     welcome.welcome(7420, None, welcome.Control())
     assert "agpd is running at agp+tcp://127.0.0.1:7420" in capsys.readouterr().out
+
+
+def test_where_the_registry_is_is_said_where_it_is_not_looked_for() -> None:
+    usual = welcome.Control("https://127.0.0.1:7421", "dev")
+    assert "AGP_CONTROL" not in printed(7420, Path("/state/dev"), None, usual)
+    elsewhere = usual._replace(registry="127.0.0.1:7002")
+    assert "export AGP_CONTROL=127.0.0.1:7002 " in printed(7000, Path("/state/dev"), None, elsewhere)
