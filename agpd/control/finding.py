@@ -7,6 +7,7 @@ what lies outside the scopes costs nothing and its presence cannot be felt.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -120,7 +121,7 @@ def find(
 ) -> list[Place]:
     """The first `count` places behind `after`."""
     found: list[Place] = []
-    for scope in [part for scope in within for part in _with_types(connection, want, scope)]:
+    for scope in chain.from_iterable(_with_types(connection, want, each) for each in within):
         length = len(scope.prefix)
         if after is not None and scope.prefix < after[:length]:
             continue
@@ -138,7 +139,8 @@ def _with_types(connection: Connection, want: Wanted, scope: Scope) -> list[Scop
     if not kind or len(scope.prefix) > 2:
         return [scope]
     columns = (agent_type.c.organization, agent_type.c.namespace)
-    here = [column == segment for column, segment in zip(columns, scope.prefix, strict=False)]
+    parts = (*scope.prefix, *want.parts[len(scope.prefix) : 2])
+    here = [column == part for column, part in zip(columns, parts, strict=True) if part]
     query = select(*columns).where(*here, agent_type.c.name == kind).order_by(*columns).limit(TYPES_LIMIT + 1)
     found = [Scope((organization, space, kind)) for organization, space in connection.execute(query)]
     return found if len(found) <= TYPES_LIMIT else [scope]

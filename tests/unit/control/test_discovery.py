@@ -131,6 +131,9 @@ async def test_operators_find_everything(world: World, operator: Caller) -> None
     assert await world.found(operator) == [A, B, C, D, GA, GC]
     assert await world.found(operator, labels={"region": "eu"}) == [A, C, GA]
     assert await world.found(operator, live=True) == [B, GC]
+    assert await world.found(operator, type="reader") == [A, B, D, GA]
+    assert await world.found(operator, namespace="test", type="reader") == [D]
+    assert await world.found(operator, namespace="prod", type="reader", labels={"region": "eu"}) == [A, GA]
     assert await world.found(operator, text="invoices", organization="globex") == [GA]
     with pytest.raises(Refused, match="name it"):
         await world.found(operator, text="invoices")
