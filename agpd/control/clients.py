@@ -212,7 +212,7 @@ def _checked(client: Client) -> Client:
         raise Refused(Code.INVALID_REQUEST, f"id {client.id!a}: use a-z 0-9 _ -, at most 63 characters")
     if pattern_of(client).prefix[:1] != (client.tenant,):
         raise Refused(Code.INVALID_REQUEST, f"agent {client.agent} does not lie in {client.tenant}")
-    asked = scopes.parse_each(client.scopes)
+    asked = scopes.parse(" ".join(client.scopes))
     if asked.admin and not client.admin:
         raise Refused(Code.INVALID_REQUEST, "the scope agp:admin needs `admin`: true")
     if len(client.certificates) > CERTIFICATES or not all(map(_THUMBPRINT.match, client.certificates)):

@@ -13,7 +13,7 @@ from agpd.names import Name, Pattern, parse_pattern
 
 ADMIN = "agp:admin"
 OFFLINE = "offline_access"
-TEXT_LIMIT = 2048
+TEXT_LIMIT = 1400
 """Longest list of scopes, in characters: a token must fit into the first frame of a connection."""
 
 
