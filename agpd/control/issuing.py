@@ -199,7 +199,7 @@ class Issuing:
         if draft.subject:
             detail["subject"] = draft.subject
         text = await self._keys.sign(client.tenant, claims)
-        if len(text) > jose.TOKEN_LIMIT_BYTES:
+        if len(text) > jose.TOKEN_LIMIT_BYTES or len(claims["scope"]) > scopes.TEXT_LIMIT:
             raise OAuthError("invalid_scope", "the token would be too long; ask for fewer scopes")
 
         def work(connection: Connection, notes: Notes) -> None:
@@ -252,6 +252,10 @@ def _granted(proved: Proved, asked: str) -> Scopes:
 
 def _narrowed(allowed: Scopes, asked: str) -> Scopes:
     """What is asked for, as far as it is allowed. Raises `OAuthError` if nothing of one of the scopes is."""
+    if len(asked) > scopes.TEXT_LIMIT:
+        raise OAuthError(
+            "invalid_scope", f"at most {scopes.TEXT_LIMIT} characters of scopes fit into a token"
+        )
     granted = Scopes()
     for text in asked.split(" "):
         try:
