@@ -3,6 +3,7 @@
 from agpd.errors import Code
 from agpd_client import sync
 from agpd_client.agent import Agent
+from agpd_client.credentials import ClientCredentials
 from agpd_client.errors import (
     AgpError,
     AlreadyExists,
@@ -22,10 +23,21 @@ from agpd_client.errors import (
     ReceiverFull,
     RemoteError,
     Timeout,
+    TokenExpired,
     Unauthorized,
     Unavailable,
 )
-from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
+from agpd_client.events import (
+    Connected,
+    Disconnected,
+    Dropped,
+    Event,
+    Refused,
+    State,
+    Statistics,
+    TokenNotRenewed,
+    TokenRenewed,
+)
 from agpd_client.gateway import Gateway, connect, run
 from agpd_client.message import Context, Message
 from agpd_client.onboarding import Registration
@@ -41,6 +53,7 @@ __all__ = [
     "AgpError",
     "AlreadyExists",
     "Backpressure",
+    "ClientCredentials",
     "Closed",
     "Code",
     "ConnectError",
@@ -73,6 +86,9 @@ __all__ = [
     "Statistics",
     "Subscription",
     "Timeout",
+    "TokenExpired",
+    "TokenNotRenewed",
+    "TokenRenewed",
     "Unauthorized",
     "Unavailable",
     "Watch",

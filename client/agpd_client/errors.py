@@ -31,6 +31,12 @@ class Unauthorized(AgpError):
     default = Code.UNAUTHENTICATED
 
 
+class TokenExpired(Unauthorized):
+    """The access token of the connection has ended, and there was no other in time."""
+
+    default = Code.TOKEN_EXPIRED
+
+
 class NotPermitted(AgpError):
     """The certificate or the grants do not allow this act."""
 
@@ -160,6 +166,10 @@ _CLASSES: dict[Code, type[AgpError]] = {
     Code.UNAUTHENTICATED: Unauthorized,
     Code.CERTIFICATE_REVOKED: Unauthorized,
     Code.CERTIFICATE_EXPIRED: Unauthorized,
+    Code.INVALID_TOKEN: Unauthorized,
+    Code.TOKEN_REVOKED: Unauthorized,
+    Code.TENANT_SUSPENDED: Unauthorized,
+    Code.TOKEN_EXPIRED: TokenExpired,
 }
 
 

@@ -52,7 +52,19 @@ class Dropped:
     count: int
 
 
-Event = Connected | Disconnected | Refused | Dropped
+class TokenRenewed(NamedTuple):
+    """The connection has a new access token, which holds so many seconds."""
+
+    expires_s: float
+
+
+class TokenNotRenewed(NamedTuple):
+    """No new access token could be got, or it was not accepted; it is tried again until the connection ends."""
+
+    error: AgpError
+
+
+Event = Connected | Disconnected | Refused | Dropped | TokenRenewed | TokenNotRenewed
 
 
 class Statistics(msgspec.Struct):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agpd import __version__, names
 from agpd_client.agent import Agent, full_name
 from agpd_client.backoff import Clock
+from agpd_client.credentials import Asked, ClientCredentials, Fixed, Source, TokenFunction, chosen
 from agpd_client.default_agent import DefaultAgent
 from agpd_client.dial import Options
 from agpd_client.errors import AgpError, InvalidName, checked
 from agpd_client.events import Event, State, Statistics
 from agpd_client.inbox import INBOX_LIMIT, Feed, Policy
+from agpd_client.token_endpoint import TokenEndpoint
 from agpd_client.transports.address import DEFAULT_URL, parse_url
 from agpd_client.transports.carrier import Carrier
 from agpd_client.transports.tls import PathLike
@@ -38,6 +40,8 @@ def connect(
     name: str | None = None,
     agent: str | None = None,
     control: str | None = None,
+    credentials: ClientCredentials | None = None,
+    token: str | TokenFunction | None = None,
     reconnect: bool = True,
     connect_timeout: float = CONNECT_TIMEOUT_S,
     buffer_bytes: int = BUFFER_BYTES,
@@ -49,9 +53,12 @@ def connect(
     AGP_URL, else agp://127.0.0.1:7420. `certificate`, `key`, `ca`: PEM files; left out, AGP_CERTIFICATE, AGP_KEY and
     AGP_CA, else on loopback the files of `agpd dev`. `name` is shown in the gateway's log. `agent` names the default
     agent, as which the gateway object itself sends and receives. `control` is `host:port` of the control plane, for
-    `gateway.registry`; left out, AGP_CONTROL, else the gateway's host with port 46357. `buffer_bytes` bounds what is
-    kept for sending, while the carrier is full or there is no connection. `chance` spreads reconnects.
-    Raises `ValueError` for a wrong URL.
+    `gateway.registry`; left out, AGP_CONTROL, else the gateway's host with port 46357. `credentials` gets access
+    tokens, and renews them; `token` is one, or a function that returns one, which may be async; both left out,
+    AGP_TOKEN, else AGP_ISSUER with AGP_CLIENT_ID and AGP_CLIENT_SECRET, else there is no token. `buffer_bytes` bounds
+    what is kept for sending, while the carrier is full or there is no connection. `chance` spreads reconnects and
+    renewals.
+    Raises `ValueError` for a wrong URL or credentials that cannot be used.
     """
     address = parse_url(url or os.environ.get("AGP_URL") or DEFAULT_URL)
     return assemble(
@@ -59,6 +66,7 @@ def connect(
         name=name,
         agent=agent,
         control=control,
+        tokens=chosen(credentials, token, {} if address.carrier == "local" else os.environ),
         reconnect=reconnect,
         connect_timeout=connect_timeout,
         buffer_bytes=buffer_bytes,
@@ -72,13 +80,16 @@ def assemble(
     name: str | None = None,
     agent: str | None = None,
     control: str | None = None,
+    tokens: ClientCredentials | str | TokenFunction | None = None,
     reconnect: bool = True,
     connect_timeout: float = CONNECT_TIMEOUT_S,
     buffer_bytes: int = BUFFER_BYTES,
     chance: random.Random | None = None,
     clock: Clock | None = None,
 ) -> "Gateway":
-    """A gateway object over this carrier; `clock` times the reconnects, the rest is as for `connect`."""
+    """A gateway object over this carrier; `clock` times reconnects and renewals, `tokens` is where access tokens come
+    from, the rest is as for `connect`.
+    """
     client = f"agpd-python/{__version__}" + (f" {name}" if name else "")
     options = Options(
         reconnect,
@@ -88,9 +99,19 @@ def assemble(
         chance or random.SystemRandom(),
         clock or Clock(),
         control,
+        source_of(tokens, carrier),
     )
     default = None if agent is None else full_name(agent, None)
     return Gateway(Uplink(carrier, options), default)
+
+
+def source_of(tokens: ClientCredentials | str | TokenFunction | None, carrier: Carrier) -> Source | None:
+    """Where the tokens come from that a connection over this carrier shows."""
+    if tokens is None:
+        return None
+    if isinstance(tokens, ClientCredentials):
+        return TokenEndpoint(tokens, carrier.context)
+    return Fixed(tokens) if isinstance(tokens, str) else Asked(tokens)
 
 
 class Gateway(DefaultAgent):

@@ -16,12 +16,13 @@ from agpd_client.backoff import Backoff
 from agpd_client.connection import Connection
 from agpd_client.delivery import Delivery
 from agpd_client.dial import Dialer, Options
-from agpd_client.errors import AgpError, Closed, Timeout, is_permanent
+from agpd_client.errors import AgpError, Closed, Timeout, TokenExpired, Unauthorized, is_permanent
 from agpd_client.errors import refusal as refused_with
 from agpd_client.events import Connected, Disconnected, Dropped, Event, Refused, State, Statistics
 from agpd_client.extras import registry_class
 from agpd_client.inbox import Feed, Valve
 from agpd_client.routes import Route, Routes
+from agpd_client.tokens import Tokens
 from agpd_client.transports.carrier import Carrier
 from agpd_client.transports.control import control_address
 
@@ -42,6 +43,7 @@ class Uplink:
         self.options = options
         self.dialer = Dialer(carrier, options)
         self.backoff = Backoff(options.chance)
+        self.tokens = Tokens(options.source, options.clock, options.chance, self.tell)
         self.agents: dict[str, Agent] = {}
         self.by_handle: dict[int, Agent] = {}
         self.routes = Routes()
@@ -124,7 +126,7 @@ class Uplink:
                 raise self.error
             carrier = self.dialer.carrier
             address = control_address(carrier.address, self.options.control, os.environ)
-            self._registry = registry_class()(address, carrier.credentials, str)
+            self._registry = registry_class()(address, carrier.credentials, lambda: self.tokens.current)
         return self._registry
 
     async def close_registry(self) -> None:
@@ -217,6 +219,7 @@ class Uplink:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.tokens.close()
         try:
             if current is not None:
                 await _farewell(current)
@@ -252,11 +255,23 @@ class Uplink:
                 limit,
             )
 
-        connection = await self.dialer.dial(make)
+        connection = await self._dial(make)
         self.may_speak_as = connection.welcome.may_speak_as
         self._current = connection
+        self.tokens.attach(connection, connection.welcome.token_expires_s)
         self.valve.attach(connection.pause_reading, connection.resume_reading, lambda: bool(connection.calls))
         return connection
+
+    async def _dial(self, make: Callable[[frames.Hello], Connection]) -> Connection:
+        """With the token that is kept; with a fresh one, if the gateway does not accept that any more."""
+        kept = self.tokens.current
+        token = await self.tokens.for_hello()
+        try:
+            return await self.dialer.dial(make, token)
+        except Unauthorized as error:
+            if error.code is not Code.INVALID_TOKEN or not self.tokens.discard() or token != kept:
+                raise
+        return await self.dialer.dial(make, await self.tokens.for_hello())
 
     def stands(self, connection: Connection) -> None:
         """Everything is restored: messages can be sent."""
@@ -271,6 +286,7 @@ class Uplink:
         if self.error is not None:
             return
         self.error = error
+        self.tokens.detach()
         self.state = State.CLOSED
         self.connection = None
         self.valve.detach()
@@ -288,6 +304,7 @@ class Uplink:
         """The carrier has ended."""
         if connection is not self._current:
             return
+        self.tokens.detach()
         was_standing = self.connection is connection
         self._current = self.connection = None
         self.valve.detach()
@@ -301,7 +318,8 @@ class Uplink:
         """Come back, or end for good if that is of no use or not wanted."""
         from agpd_client.restore import come_back
 
-        if is_permanent(error) or not self.options.reconnect:
+        ended_for_good = is_permanent(error) or (isinstance(error, TokenExpired) and not self.tokens.renew)
+        if ended_for_good or not self.options.reconnect:
             self.end(error)
             return
         self.state = State.DISCONNECTED

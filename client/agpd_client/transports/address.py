@@ -24,12 +24,15 @@ class Address(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         """Does it stay on this machine?"""
-        if self.carrier == "local" or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self.carrier == "local" or is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Is it this machine? Names other than localhost are not looked up: no."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_url(url: str) -> Address:

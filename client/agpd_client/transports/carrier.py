@@ -73,6 +73,14 @@ class Carrier:
             return None
         return tls.credentials(self.address, *self._files, os.environ)
 
+    def context(self) -> ssl.SSLContext:
+        """To other ports of the gateway: as we connect to it, or, where that is not over TLS, as browsers do.
+
+        Raises `Unauthorized`, `ConnectError`.
+        """
+        files = self.credentials()
+        return ssl.create_default_context() if files is None else tls.client_context(files)
+
     async def _dial(
         self, make_protocol: Callable[[], AnyProtocol], context: ssl.SSLContext | None
     ) -> AnyProtocol:
