@@ -16,8 +16,6 @@ import msgspec
 from agpd.cli.kinds import KINDS, Kind, find
 from agpd.cli.lazy import Failure
 
-VERSION = "version"  # of the document of an export
-
 
 class Document(NamedTuple):
     """A resource of a file; `values` are those of its kind's struct, complete."""
@@ -114,10 +112,12 @@ def _resources(file: str, documents: list[Any]) -> Iterator[tuple[Kind, dict[str
 
 def _listed(file: str, document: dict[str, Any]) -> Iterator[tuple[Kind, dict[str, Any]]]:
     for plural, items in document.items():
-        if plural == VERSION:
+        if not items:
             continue
         if plural not in {kind.plural for kind in KINDS}:
-            raise Failure(f"{file}: a resource has no `kind`, and {plural!r} is no plural of one")
+            raise Failure(
+                f"{file}: a resource has no `kind`, and {plural!r} is no plural of one: see agpctl import"
+            )
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise Failure(f"{file}: {plural} must be a list of resources")
         yield from ((find(plural), dict(item)) for item in items)

@@ -9,17 +9,24 @@ from agpd.cli import output
 from agpd.cli.asking import asks, form_option, quiet
 from agpd.cli.documents import load
 from agpd.cli.lazy import Failure
-from agpd.cli.rest import Server
+from agpd.cli.rest import Parameters, Server
 
 
 @click.command("export")
 @click.option("--all", "everything", is_flag=True, help="Of all tenants; for operators.")
+@click.option(
+    "--secrets", is_flag=True, help="With hashed secrets and sealed keys, to move a gateway; for operators."
+)
 @click.option("-f", "--file", help="Write it there (mode 0600); otherwise to standard output.")
 @form_option("yaml", "json", default="yaml")
 @asks
-def export(server: Server, everything: bool, file: str | None, form: str) -> None:
-    """Print all resources of the tenant as one document, without secrets. `import` and `apply` read it."""
-    document = server.get("/v1/export", [] if everything else [("tenant", server.tenant)])
+def export(server: Server, everything: bool, secrets: bool, file: str | None, form: str) -> None:
+    """Print all resources of the tenant as one document, which `import` and `apply` read.
+
+    It holds no secrets: clients get new ones. With --secrets it holds what a gateway with the same control.key needs.
+    """
+    query: Parameters = [] if everything else [("tenant", server.tenant)]
+    document = server.get("/v1/export", [*query, ("secrets", "true")] if secrets else query)
     text = output.documents([document], form, one=True)
     if file is None:
         click.echo(text)

@@ -68,7 +68,7 @@ def test_values_are_complete_and_the_tenant_is_filled_in(tmp_path: Path) -> None
 
 
 def test_an_export_is_read(tmp_path: Path) -> None:
-    export = {"version": 1, "tenants": [{"name": "acme"}], "grants": []}
+    export = {"tenants": [{"name": "acme"}], "grants": [], "secrets": []}
     assert [one.kind.name for one in read_all([write(tmp_path, "e.json", json.dumps(export))], "")] == [
         "tenant"
     ]
