@@ -86,6 +86,7 @@ class Embedded:
         self._writer = _sqlite_engine(path, 1, _prepare_writer, "BEGIN IMMEDIATE")
         self._readers = _sqlite_engine(path, READERS, _prepare_reader, "BEGIN")
         self._snapshots = _sqlite_engine(path, SNAPSHOTS, _prepare_reader, "BEGIN")
+        self._free_snapshots = asyncio.Semaphore(SNAPSHOTS)
         self._write_thread = ThreadPoolExecutor(1, "agpd-write")
         self._read_threads = ThreadPoolExecutor(READERS, "agpd-read")
 
@@ -99,15 +100,22 @@ class Embedded:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
         loop = asyncio.get_running_loop()
-        connection = await loop.run_in_executor(self._read_threads, self._snapshots.connect)
-
-        async def read(transaction: Transaction[Result]) -> Result:
-            return await loop.run_in_executor(self._read_threads, transaction, connection)
-
+        async with asyncio.timeout(
+            CONNECT_TIMEOUT_S
+        ):  # here, because no thread must wait for another's snapshot
+            await self._free_snapshots.acquire()
         try:
-            yield read
+            connection = await loop.run_in_executor(self._read_threads, self._snapshots.connect)
+
+            async def read(transaction: Transaction[Result]) -> Result:
+                return await loop.run_in_executor(self._read_threads, transaction, connection)
+
+            try:
+                yield read
+            finally:
+                await loop.run_in_executor(self._read_threads, connection.close)
         finally:
-            await loop.run_in_executor(self._read_threads, connection.close)
+            self._free_snapshots.release()
 
     async def write(self, transaction: Transaction[Result]) -> Result:
         def run() -> Result:

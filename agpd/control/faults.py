@@ -21,9 +21,10 @@ _SQLITE_OUTAGES = {
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_PERM,
 }
-# Beginnings of SQLSTATE: connection, a standby, authorization, no such database, deadlock, resources, operator, system,
+# Beginnings of SQLSTATE: connection, a standby, authorization, no such database, deadlock,
+# privileges, resources, operator, system,
 # and not ready for it, such as a database that takes no connections.
-_POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58", "XX")
+_POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX")
 
 
 def is_outage(error: BaseException) -> bool:

@@ -286,13 +286,20 @@ class Store:
 
     async def _publish(self, events: Sequence[AuditEvent]) -> None:
         """Tell listeners the events of our own commit, after those of others that came between."""
-        if events and events[0].sequence > self._told + 1:
-            try:
-                await self.poll()
-            except Refused as error:  # the next poll tells them
-                _log.warning("events of other gateways cannot be read yet: %s", error.detail)
-                return
+        if events and events[0].sequence > self._told + 1 and not await self._catch_up():
+            return
         self._tell(events)
+
+    async def _catch_up(self) -> bool:
+        """Poll. What cannot be read now is told after a later poll: no fault of it ends writing or polling."""
+        try:
+            await self.poll()
+        except Refused:  # logged where it was raised
+            return False
+        except Exception:
+            _log.exception("events of the audit log cannot be read")
+            return False
+        return True
 
     def _tell(self, events: Sequence[AuditEvent]) -> None:
         new = [event for event in events if event.sequence > self._told]
@@ -304,10 +311,7 @@ class Store:
     async def _poll_all(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
-            try:
-                await self.poll()
-            except Refused as error:
-                _log.warning("changes of other gateways cannot be read: %s", error.detail)
+            await self._catch_up()
 
 
 def _together(batch: Sequence[Asked]) -> Iterable[tuple[WorkOnEach[Any, Any], list[int]]]:

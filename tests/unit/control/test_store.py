@@ -228,6 +228,33 @@ async def test_a_moment_does_not_see_what_is_written_meanwhile(store: Store) -> 
     assert await names(store) == ["a", "b"]
 
 
+async def test_moments_follow_each_other_and_hold_up_no_reads(store: Store) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    order: list[str] = []
+
+    async def first() -> None:
+        async with store.moment():
+            await names(store)
+            order.append("first")
+            begun.set()
+            await go_on.wait()
+            await names(store)
+
+    async def other(name: str) -> None:
+        async with store.moment():
+            await names(store)
+            order.append(name)
+
+    tasks = [asyncio.create_task(one) for one in (first(), other("second"), other("third"))]
+    await begun.wait()
+    for _ in range(5):
+        assert await names(store) == []
+    assert order == ["first"]
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert sorted(order[1:]) == ["second", "third"]
+
+
 async def test_changes_together_are_all_done_or_none(store: Store) -> None:
     calls: list[Callable[[], Any]] = [lambda: store.write(insert("a")), lambda: store.write(insert("b"))]
     assert await store.change_together(calls) == ["a", "b"]
@@ -335,6 +362,22 @@ async def test_gateways_that_write_at_the_same_time_hear_one_order(two: tuple[St
     for events in heard:
         assert [event.sequence for event in events] == list(range(1, 61))
     assert [event.object for event in heard[0]] == [event.object for event in heard[1]]
+
+
+async def test_an_event_that_cannot_be_read_ends_no_writing(
+    two: tuple[Store, Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = two
+    await other.write(insert("a"))
+
+    def spoil(connection: Connection, _: Notes) -> None:
+        connection.execute(text("ALTER TABLE audit DISABLE TRIGGER ALL"))
+        connection.execute(text("UPDATE audit SET detail = 'no JSON'"))
+
+    await other.write(spoil)
+    assert await one.write(insert("b")) == "b"  # and has to read what came before it
+    assert "events of the audit log cannot be read" in caplog.text
+    assert await one.write(insert("c")) == "c"
 
 
 async def test_ended_connections_are_replaced_without_a_word(
