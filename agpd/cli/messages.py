@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -200,7 +200,7 @@ def own_name(allowed: str, about: str) -> str:
 def from_context(wanted: str | None, how: dict[str, Any]) -> dict[str, Any]:
     """Options of a connection, with the context's where neither an option nor the environment says otherwise.
 
-    A context's certificate is shown to no gateway but its own. Raises `ConfigError`.
+    A context's certificate and tokens are shown to no gateway but its own. Raises `Failure`, `ConfigError`.
     """
     name = wanted_context(wanted)
     if how["url"] or (not name and os.environ.get("AGP_URL")):
@@ -212,6 +212,7 @@ def from_context(wanted: str | None, how: dict[str, Any]) -> dict[str, Any]:
     own = how["certificate"] or how["key"] or "AGP_CERTIFICATE" in os.environ or "AGP_KEY" in os.environ
     if not own:
         filled |= {"certificate": context.certificate or None, "key": context.key or None}
+        filled |= {"token": _tokens(found[0])} if context.client else {}
     if not how["ca"] and "AGP_CA" not in os.environ:
         filled["ca"] = context.ca or None
     if not own and not context.certificate and context.gateway.startswith("agp://"):
@@ -220,6 +221,22 @@ def from_context(wanted: str | None, how: dict[str, Any]) -> dict[str, Any]:
             f"agpctl context add {found[0]} --certificate FILE --key FILE"
         )
     return filled
+
+
+def _tokens(name: str) -> Callable[[], Awaitable[str]]:
+    """Where the SDK gets access tokens of this context from. Raises `Failure` if there are none now."""
+    from agpd.cli.rest import connected
+
+    def token() -> str:
+        with connected(name) as server:
+            return server.token()
+
+    token()  # it is kept; what is wrong is said at once
+
+    async def fetch() -> str:
+        return await asyncio.to_thread(token)
+
+    return fetch
 
 
 @asynccontextmanager

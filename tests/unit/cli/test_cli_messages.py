@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from scenarios.ctl import Ctl
 from scenarios.dev import dev, environment, run
 
 import agpd_client as agp
@@ -214,3 +215,45 @@ def test_fanout() -> None:
     context, parameter = click.Context(messages.pub), messages.pub.params[0]
     values = [messages._fanout(context, parameter, text) for text in ("all", "any", "7")]
     assert values == [agp.ALL, agp.ANY, 7]
+
+
+def test_the_context_says_where_the_gateway_is_and_as_whom(admin: Ctl, tmp_path: Path) -> None:
+    where = environment(tmp_path) | admin.environ
+    admin(
+        "pki", "issue", "agent", "acme/context/bot", "--dir", str(admin.state), "--out", str(tmp_path / "bot")
+    )
+    bot = ["--certificate", str(tmp_path / "bot.pem"), "--key", str(tmp_path / "bot.key")]
+    admin(
+        "context",
+        "add",
+        "bot",
+        "--gateway",
+        admin.contexts.load("dev").gateway,
+        *bot,
+        "--ca",
+        str(admin.state / "ca.pem"),
+        "--server",
+        admin.server,
+    )
+    listen = ["sub", "acme/context/chat", "--count", "1", "--json", "--context", "bot"]
+    with started(*listen, env=where, ready="is subscribed") as process:
+        admin("pub", "acme/context/chat", "hi", "--context", "bot")
+        record = json.loads(finish(process))
+    assert record["source"].startswith("acme/context/bot/")
+    # Without it, the selected one holds; it has a token of acme and no certificate.
+    assert "the context acme has no certificate to show" in admin.fails("pub", "acme/context/chat", "hi")
+    told = admin.fails("pub", "acme/context/chat", "hi", AGP_URL="agp+tcp://127.0.0.1:9")
+    assert "127.0.0.1:9" in told  # what the environment says outranks what is selected
+
+
+def test_the_contexts_token_is_shown(admin: Ctl) -> None:
+    """It allows less than the certificate of development, which may use every name."""
+    files = [
+        f"--{name}={admin.state / file}"
+        for name, file in (("certificate", "agent.pem"), ("key", "agent.key"))
+    ]
+    admin("context", "add", "acme", "--gateway", admin.contexts.load("dev").gateway, *files)
+    ours, theirs = ["pub", "acme/context/nobody", "x"], ["pub", "globex/a/b", "x", "--as", "globex/a/c"]
+    assert "NO_ROUTE" in admin.fails(*ours)
+    assert "NOT_PERMITTED" in admin.fails(*theirs)
+    assert "NO_ROUTE" in admin.fails(*theirs, "--context", "dev")
