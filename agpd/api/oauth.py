@@ -6,6 +6,7 @@ business here.
 
 import base64
 import binascii
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
@@ -15,6 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agpd.api.callers import source_of
+from agpd.api.limits import Rates
 from agpd.control import jose
 from agpd.control.client_auth import ASSERTION_TYPE, Credentials
 from agpd.control.keys import CACHE_S
@@ -33,9 +36,14 @@ CACHED = {"Cache-Control": f"public, max-age={CACHE_S}", "X-Content-Type-Options
 Handler = Callable[[str, dict[str, str], Credentials], Awaitable[Any]]
 
 
-def routes(control: Control) -> list[Route]:
-    """The routes below `/t/{tenant}`. The certificate is in the scope's extensions, as `agpd.certificate` (DER)."""
+def routes(control: Control, clock: Callable[[], float] = time.monotonic) -> list[Route]:
+    """The routes below `/t/{tenant}`. The certificate is in the scope's extensions, as `agpd.certificate` (DER).
+
+    `clock` returns monotonic seconds.
+    """
     tokens, keys = control.tokens, control.keys
+    per_second = control.settings.unauthenticated_per_second
+    failures = Rates(per_second, 2 * per_second, clock)
 
     async def token(tenant: str, form: dict[str, str], shown: Credentials) -> Any:
         return answer(await tokens.issue(tenant, form, shown))
@@ -55,22 +63,29 @@ def routes(control: Control) -> list[Route]:
 
     known = "/.well-known/oauth-authorization-server"
     return [
-        Route("/t/{tenant}/oauth2/token", _endpoint(token), methods=["POST"]),
-        Route("/t/{tenant}/oauth2/introspect", _endpoint(introspect), methods=["POST"]),
-        Route("/t/{tenant}/oauth2/revoke", _endpoint(revoke), methods=["POST"]),
+        Route("/t/{tenant}/oauth2/token", _endpoint(token, failures), methods=["POST"]),
+        Route("/t/{tenant}/oauth2/introspect", _endpoint(introspect, failures), methods=["POST"]),
+        Route("/t/{tenant}/oauth2/revoke", _endpoint(revoke, failures), methods=["POST"]),
         Route(f"/t/{{tenant}}{known}", metadata, methods=["GET"]),
         Route(f"{known}/t/{{tenant}}", metadata, methods=["GET"]),
         Route("/t/{tenant}/.well-known/jwks.json", jwks, methods=["GET"]),
     ]
 
 
-def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(handler: Handler, failures: Rates) -> Callable[[Request], Awaitable[Response]]:
+    """`failures` counts the wrong credentials of each address."""
+
     async def endpoint(request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        source = source_of(address)
         try:
+            failures.check(source, f"too many failed authentications from {address}")
             form = await _form(request)
             shown = _credentials(request, form)
             return _json(await handler(request.path_params["tenant"], form, shown), NO_STORE)
         except OAuthError as error:
+            if error.error in ("invalid_client", "invalid_grant"):
+                failures.note(source)
             return _refusal(error.error, error.detail, STATUS.get(error.error, 400))
         except Refused as error:
             status = CATALOGUE[error.code].http

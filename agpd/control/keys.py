@@ -5,6 +5,7 @@ has ended. A key is published in the JWKS from the rotation before the one that 
 JWKS now and then knows it before it signs. Keys are made at the first need.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +54,7 @@ class Keys:
         self._keys: dict[str, Held] = {}
         self._tenants: dict[str, list[Held]] = {}
         self._version = 0
+        self._due = 0.0  # when the next key must be rotated or removed
         self._changed: set[str] = set()
         self._following = Following(self._reload)
         store.listen(self._hear)
@@ -124,9 +126,12 @@ class Keys:
 
     async def tick(self, now: float) -> None:
         """Rotate what has signed for long enough, and remove what signs and proves nothing any more."""
+        if now < self._due:
+            return
         for tenant, held in list(self._tenants.items()):
-            if any(key.info.state != "pending" and key.info.until <= now for key in held):
+            if _due(held) <= now:
                 await self._tidy(tenant, now)
+        self._due = min(map(_due, self._tenants.values()), default=math.inf)
 
     # ---- inside
 
@@ -217,6 +222,7 @@ class Keys:
             del self._keys[id_]
         if held:
             self._tenants[tenant] = held
+            self._due = min(self._due, _due(held))
             self._keys |= {one.info.id: one for one in held}
 
     def _held(self, row: Row[Any], before: Held | None) -> Held:
@@ -253,6 +259,11 @@ class Keys:
                 self._hold(tenant, rows)
             else:  # what was read may be older than what is held by now
                 self._changed.add(tenant)
+
+
+def _due(held: Sequence[Held]) -> float:
+    """When the next of these must be rotated or removed (Unix seconds)."""
+    return min((one.info.until for one in held if one.info.state != "pending"), default=math.inf)
 
 
 def _rows(connection: Connection, tenant: str) -> Sequence[Row[Any]]:

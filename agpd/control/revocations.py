@@ -17,6 +17,7 @@ from agpd.control.store import Notes, Store
 FOREVER = float(2**53)
 DETAIL = "revokes"
 ASSERTION = "assertion"
+SWEEP_S = 30.0
 
 
 class Revocation(NamedTuple):
@@ -55,6 +56,7 @@ class Revocations:
         self._store = store
         self._held: dict[tuple[str, str], tuple[float, float]] = {}
         self._callbacks: list[Callable[[], None]] = []
+        self._swept = 0.0
         store.listen(self._hear)
 
     async def load(self) -> None:
@@ -74,7 +76,10 @@ class Revocations:
         return held is not None and issued <= held[0]
 
     async def tick(self, now: float) -> None:
-        """Forget what concerns no living token any more, and refresh tokens that have ended."""
+        """Forget what concerns no living token any more, and refresh tokens that have ended: each `SWEEP_S` seconds."""
+        if now - self._swept < SWEEP_S:
+            return
+        self._swept = now
         for key in [key for key, (_, until) in self._held.items() if until <= now]:
             del self._held[key]
 

@@ -82,8 +82,8 @@ async def test_an_agent_outside_of_the_tenant_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize(("bits", "good"), [(1024, False), (2040, False), (2048, True), (4104, False)])
 async def test_rsa_keys_have_2048_to_4096_bits(world: World, bits: int, good: bool) -> None:
-    numbers = rsa.generate_private_key(public_exponent=65537, key_size=bits).public_key().public_numbers()
-    key = {"kty": "RSA", "e": "AQAB", "n": number_text(numbers.n)}
+    whole = rsa.generate_private_key(65537, bits).public_key().public_numbers().n if good else (1 << bits) - 1
+    key = {"kty": "RSA", "e": "AQAB", "n": number_text(whole)}
     if good:
         assert (await world.client(jwks={"keys": [key]})).jwks is not None
     else:
