@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale memory fuzz fuzz-long asan proto wheels coverage clean
+.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -82,6 +82,9 @@ ASAN_EXECUTIONS ?= 200000
 
 asan: setup ## build the hot path with AddressSanitizer and UBSan; run its tests and ASAN_EXECUTIONS (200000) through it
 	$(BIN)/python scripts/asan.py --executions $(ASAN_EXECUTIONS)
+
+fuzz-api: setup ## send 20,000 requests of every shape to a live API; about 8 minutes
+	$(BIN)/pytest tests/scenarios/test_api_fuzz.py -q -m slow
 
 proto: ## generate agpd/_proto from proto/ with grpcio-tools 1.70.0, in a virtual environment of its own
 	PYTHON="$(PYTHON)" sh scripts/proto.sh

@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 
 from agpd import __version__
-from agpd.api.operations import OPERATIONS, NoQuery, Operation
+from agpd.api.operations import ID, IDS, OPERATIONS, SEGMENT, NoQuery, Operation
 from agpd.errors import CATALOGUE, Code
 
-SEGMENT = "^[a-z0-9][a-z0-9_-]{0,62}$"
 TEMPLATE = "#/components/schemas/{name}"
 # What every operation may answer beside its result.
 REFUSALS = {
@@ -21,7 +20,6 @@ REFUSALS = {
     429: "A quota is used up, or the caller asks too often.",
     503: "The database does not answer, or the gateway is ending.",
 }
-IDS = ("client", "grant", "route", "issuer", "secret")
 EXAMPLES: dict[str, Any] = {
     "createTenant": {"name": "acme", "title": "Acme"},
     "putTenant": {"name": "acme", "title": "Acme", "quotas": {"agents": 1000}},
@@ -143,9 +141,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _name(parameter: str) -> dict[str, Any]:
-    if parameter in IDS:
-        return {"type": "string", "pattern": "^[A-Za-z0-9._~-]+$", "minLength": 1, "maxLength": 255}
-    return {"type": "string", "pattern": SEGMENT}
+    return {"type": "string", "pattern": f"^{ID if parameter in IDS else SEGMENT}$"}
 
 
 def _query_parameters(kind: type[Any]) -> list[dict[str, Any]]:

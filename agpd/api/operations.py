@@ -45,6 +45,12 @@ Organization = Annotated[
 ]
 
 
+SEGMENT = "[a-z0-9][a-z0-9_-]{0,62}"
+ID = "[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,254}"
+IDS = frozenset({"client", "grant", "route", "issuer", "secret"})
+"""Parameters of paths that are an `ID`; all others are a `SEGMENT` of a name."""
+
+
 class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
     """An operation without query parameters."""
 

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from agpd.api.callers import Callers, Session
-from agpd.api.operations import OPERATIONS, Ask, Operation
+from agpd.api.operations import ID, IDS, OPERATIONS, SEGMENT, Ask, Operation
 from agpd.api.problems import problem
 from agpd.api.server import CERTIFICATE
 from agpd.api.streams import CHECK_S, Stream
@@ -20,6 +20,7 @@ from agpd.errors import AgpdError, Code, Refused
 
 KEEP_ALIVE_S = 15.0
 DEPTH = 32
+_SEGMENT, _ID = re.compile(rf"{SEGMENT}\Z", re.ASCII), re.compile(rf"{ID}\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 
 
@@ -52,7 +53,7 @@ class Rest:
 
     async def _read(self, operation: Operation, request: Request) -> Ask:
         path = {name: str(value) for name, value in request.path_params.items()}
-        check_texts(path)
+        check_path(path)
         query = read_query(operation.query, request.query_params.multi_items())
         body = None
         if operation.body is not None:
@@ -116,6 +117,13 @@ def convert(value: Any, kind: Any) -> Any:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise Refused(Code.INVALID_REQUEST, str(error)) from error
+
+
+def check_path(path: dict[str, str]) -> None:
+    """The parameters of the path follow their grammar. Raises `Refused(INVALID_NAME)`."""
+    for name, text in path.items():
+        if not (_ID if name in IDS else _SEGMENT).match(text):
+            raise Refused(Code.INVALID_NAME, f"{name} {text!r} in the path")
 
 
 def check_texts(value: Any) -> None:

@@ -5,18 +5,18 @@ who are let in.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
+from scenarios.control_world import OPERATOR, ControlWorld, control_world
 
 from agpd.api.openapi import document
 from agpd.control.caller import OPERATOR_TENANT
-from agpd.control.resources import Agent, AgentType, Client, Grant, Issuer, Namespace, Route, Tenant
-from agpd.names import parse_pattern
-from scenarios.control_world import OPERATOR, ControlWorld, control_world
+from agpd.control.resources import Agent, AgentType, Client, Grant, Issuer, Namespace, Route
 
 OUTSIDE = ("anonymous", "suspended", "revoked", "disabled", "stolen", "no token")
 INSIDE = ("foreign", "agent", "other", "admin", "operator")
@@ -43,7 +43,7 @@ class Row(NamedTuple):
     """What the roles of `INSIDE` get, in their order; with which path, query and body."""
 
     verdicts: tuple[int, int, int, int, int]
-    path: dict[str, str] = {}
+    path: Mapping[str, str] = MappingProxyType({})
     body: Any = None
     query: str = ""
 
