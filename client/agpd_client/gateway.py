@@ -219,6 +219,15 @@ class Gateway(DefaultAgent):
         await agent.register()
         return agent
 
+    async def renew_token(self) -> float:
+        """Get another access token and show it now, instead of when it is due: the seconds that it holds.
+
+        For what has changed of the client's rights. The connection goes on, with the old token if there is no other.
+        Raises `Unauthorized`, `ConnectError`.
+        """
+        self._uplink.check_loop()
+        return await self._uplink.tokens.renew_now(await self._uplink.ready())
+
     def events(self) -> "Events":
         """What happens from now on: an async iterator of `Connected`, `Disconnected`, `Refused`, `Dropped`.
 

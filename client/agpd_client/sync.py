@@ -307,6 +307,10 @@ class Gateway(_Verbs):
             )
         )
 
+    def renew_token(self) -> float:
+        """Get another access token and show it now: the seconds that it holds."""
+        return wait(self._inner.renew_token())
+
     def events(self) -> Iterator[Event]:
         """What happens from now on."""
         events = wait(call(self._inner.events))

@@ -5,10 +5,11 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
+from agpd.errors import Code
 from agpd.wire.frames import Frame, Kind, Seconds, Token, decode
 from agpd_client.backoff import Backoff, Clock
 from agpd_client.credentials import Issued, Source
-from agpd_client.errors import AgpError
+from agpd_client.errors import AgpError, Unauthorized
 from agpd_client.events import Event, TokenNotRenewed, TokenRenewed
 
 RENEW_AT = 0.8  # of its life, or up to
@@ -64,6 +65,21 @@ class Tokens:
             self._renew_at = due
             self._task = asyncio.get_running_loop().create_task(self._keep(connection, self._source, due))
 
+    async def renew_now(self, connection: Bearer) -> float:
+        """Get another token and show it at once: the seconds that it holds.
+
+        Raises as `Source.fetch`, and what refuses it; the connection then goes on with what it had.
+        """
+        if self._source is None or not self._source.renews:
+            raise Unauthorized(
+                "there is nothing to get another token with: pass connect(credentials=...)",
+                code=Code.INVALID_TOKEN,
+            )
+        expires_s = await self._show(connection, self._source)
+        self.attach(connection, expires_s)
+        self._tell(TokenRenewed(expires_s))
+        return expires_s
+
     def detach(self) -> None:
         """The connection has gone."""
         task, self._task = self._task, None
@@ -92,14 +108,17 @@ class Tokens:
         backoff = Backoff(self._chance)
         while not connection.is_closed:
             try:
-                await self._fetch(source)
-                answer = await connection.call(Kind.AUTHENTICATE, Token(self.current))
-                return decode(answer.body, Seconds).seconds
+                return await self._show(connection, source)
             except AgpError as error:
                 if not connection.is_closed:
                     self._tell(TokenNotRenewed(error))
             await self._clock.sleep(max(backoff.delay(), SHORTEST_S))
         return None
+
+    async def _show(self, connection: Bearer, source: Source) -> float:
+        await self._fetch(source)
+        answer = await connection.call(Kind.AUTHENTICATE, Token(self.current))
+        return decode(answer.body, Seconds).seconds
 
     async def _fetch(self, source: Source) -> None:
         issued: Issued = await source.fetch()

@@ -31,6 +31,8 @@ def test_the_blocking_facade() -> None:
         other.remove_route("globex/*")
         other.close()
         assert gateway.statistics.received > 0
+        with pytest.raises(agp.Unauthorized, match="credentials"):
+            gateway.renew_token()
         gateway.drain()
         assert gateway.state is agp.State.DRAINING
     assert [type(event) for event in events] == [agp.Disconnected]

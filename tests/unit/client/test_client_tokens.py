@@ -10,7 +10,7 @@ from agpd.errors import Code
 from agpd.wire import frames
 from agpd.wire.frames import Body, Frame, Kind
 from agpd_client.backoff import Clock
-from agpd_client.credentials import Issued
+from agpd_client.credentials import Fixed, Issued
 from agpd_client.events import Event
 from agpd_client.tokens import Tokens
 
@@ -230,3 +230,37 @@ async def test_short_lives_do_not_make_it_spin() -> None:
         await stage.time.advance(0.5)
     assert 1 <= len(connection.shown) <= 5
     await stage.tokens.close()
+
+
+async def test_one_that_is_asked_for_is_shown_at_once_and_the_next_when_it_is_due(stage: Stage) -> None:
+    connection = Connection()
+    await stage.tokens.for_hello()
+    stage.tokens.attach(connection, 600)
+    await stage.time.advance(100)
+    assert await stage.tokens.renew_now(connection) == 600
+    assert connection.shown == ["t2"]
+    assert stage.tokens.current == "t2"
+    assert stage.events == [agp.TokenRenewed(600)]
+    await stage.time.advance(0)
+    await stage.time.advance(479)
+    assert connection.shown == ["t2"]
+    await stage.time.advance(1)
+    assert connection.shown == ["t2", "t3"]
+    await stage.tokens.close()
+
+
+async def test_one_that_is_asked_for_and_refused_is_raised(stage: Stage) -> None:
+    connection = Connection()
+    connection.fault = agp.Unauthorized("no", code=Code.INVALID_TOKEN)
+    with pytest.raises(agp.Unauthorized, match="no"):
+        await stage.tokens.renew_now(connection)
+    assert stage.events == []
+
+
+async def test_without_a_source_that_renews_none_can_be_asked_for() -> None:
+    connection = Connection()
+    for source in (None, Fixed("t")):
+        tokens = Tokens(source, Time().clock(), Chance(), lambda event: None)
+        with pytest.raises(agp.Unauthorized, match="pass connect"):
+            await tokens.renew_now(connection)
+    assert connection.shown == []
