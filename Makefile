@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-native scale memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
+.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ test: setup ## run the tests; those of the hot path once more with its twin in P
 
 scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections
 	$(BIN)/pytest tests -q -m scale -rP
+
+tenants: setup ## 100,000 random steps of three tenants against the model of what may cross, about 3 minutes
+	$(BIN)/pytest tests/property/test_tenants_model.py -q -m slow
 
 lint: setup ## formatting and lint
 	$(BIN)/ruff format --check .
@@ -57,6 +60,9 @@ bench: setup ## measure the gateway under load, about 6 minutes (BENCH_REPEAT=1:
 bench-peers: setup ## measure agpd beside other systems (PEERS=nats,redis picks some); results in bench/results
 	$(BIN)/python -m bench.peers
 	$(BIN)/pytest bench/peers -q --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds
+
+bench-control: setup ## measure the control plane, and the data plane beside it, about 4 minutes; results in bench/results
+	$(BIN)/python -m bench.control
 
 bench-native: setup ## build the load generator in C and test it, with sanitizers too
 	$(BIN)/pytest tests/unit/bench/test_agpload.py -q

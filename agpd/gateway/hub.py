@@ -380,9 +380,11 @@ class Hub:
         origin.work += CONTROL_WORK + max(0, origin.queued - queued) // ANSWER_BYTES_PER_WORK
 
     def tell(self, presence: list[Presence]) -> None:
-        """Presence events to those who watch."""
+        """Presence events to those who watch, and still may while a review has not come to them."""
         for link, watcher, name, present in presence:
             assert isinstance(link, Link)
+            if self._review.is_under_way and not self.admission.allows("watch", watcher.name, name.type_name):
+                continue
             body = frames.Presence(str(name), present)
             link.send(frames.encode(Kind.PRESENCE, body, destination=watcher.entry.number))
 

@@ -30,7 +30,7 @@ class Review:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._is_under_way = False
+        self.is_under_way = False
         self._again = False
         self._late: dict[
             Link, set[int]
@@ -38,10 +38,10 @@ class Review:
 
     def begin(self) -> None:
         """Review all links, from now on and in parts. If one is under way, all are looked at once more."""
-        if self._is_under_way:
+        if self.is_under_way:
             self._again = True
             return
-        self._is_under_way = True
+        self.is_under_way = True
         self._go(itertools.chain.from_iterable(map(self._of, list(self._hub.links))), self._over)
 
     def at_once(self, link: Link) -> None:
@@ -56,7 +56,7 @@ class Review:
             then()
 
     def _over(self) -> None:
-        self._is_under_way = False
+        self.is_under_way = False
         if self._again:
             self._again = False
             self.begin()
