@@ -23,7 +23,7 @@ from bench.control.agents import agent
 from bench.control.service import quantiles
 
 CONNECTIONS = 16
-_numbers = itertools.count(10_000_000)
+_numbers = itertools.count(time.time_ns())  # other agents in each run
 
 
 class Connection:

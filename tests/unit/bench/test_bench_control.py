@@ -1,6 +1,5 @@
 """`make bench-control`: its parts measure what they say, on a small registry."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
