@@ -24,7 +24,7 @@ from agpd.errors import Refused
 from agpd.names import Pattern
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_LIFE_S = 300.0
+ASSERTION_LIFE_S = 3600.0  # what authlib makes
 LEEWAY_S = 30.0
 ID_LIMIT = 255
 CACHED = 10_000
