@@ -194,15 +194,17 @@ class Store:
             )
 
     async def _read(self, work: Callable[[Connection], Result]) -> Result:
-        for attempt in (1, 2):  # a connection of the pool may have ended since it was used
-            try:
-                return await self._database.read(work)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                if attempt == 2:
-                    raise _unavailable(error) from error
-        raise AssertionError("unreachable")
+        try:
+            return await self._database.read(work)
+        except Exception as error:  # a connection of the pool may have ended since it was used
+            if not is_outage(error):
+                raise
+        try:
+            return await self._database.read(work)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            raise _unavailable(error) from error
 
     async def _ask(self, work: WorkOnEach[Item, Result], item: Item) -> Result:
         if self._closing:
@@ -219,7 +221,7 @@ class Store:
         return await answer
 
     async def _write_all(self) -> None:
-        while self._waiting or not self._closing:
+        while not self._closing:
             await self._wake.wait()
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH_LIMIT], self._waiting[BATCH_LIMIT:]
