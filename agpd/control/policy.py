@@ -246,8 +246,10 @@ def _covers(table: Table | None, subject: Prefix, target: Prefix) -> bool:
         return False
     for length in range(len(subject) + 1):
         objects = table.get(subject[:length])
-        if objects and any(target[:n] in objects for n in range(len(target) + 1)):
-            return True
+        if objects:
+            for n in range(len(target) + 1):
+                if target[:n] in objects:
+                    return True
     return False
 
 

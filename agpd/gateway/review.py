@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from agpd.gateway.link import Entry, Flow, Link
     from agpd.routing.connections import Agent
 
-PART = 256  # looks in one part, about 1 ms
+PART = 256  # looks in one part, at most
+PART_S = 0.001  # and about so long
+LOOKS = 16  # between two looks at the clock
 PAUSE_S = 0.001  # between two parts
 REPLY_GRACE_S = 60.0  # in which what was asked before may still be answered
 
@@ -50,10 +52,15 @@ class Review:
             pass
 
     def _go(self, looks: Iterator[None], then: Callable[[], None]) -> None:
-        if sum(1 for _ in itertools.islice(looks, PART)) == PART:
-            self._hub.clock.call_later(PAUSE_S, lambda: self._go(looks, then))
-        else:
-            then()
+        clock = self._hub.clock
+        until = clock.now() + PART_S
+        for _ in range(PART // LOOKS):
+            if sum(1 for _ in itertools.islice(looks, LOOKS)) < LOOKS:
+                then()
+                return
+            if clock.now() > until:
+                break
+        clock.call_later(PAUSE_S, lambda: self._go(looks, then))
 
     def _over(self) -> None:
         self.is_under_way = False
