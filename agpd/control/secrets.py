@@ -72,6 +72,7 @@ class Secrets:
         self._thread = ThreadPoolExecutor(1, "secrets")
         self._key = os.urandom(32)
         self._known: dict[str, bytes] = {}  # id -> keyed digest
+        self._running: dict[tuple[str, str, bytes], asyncio.Future[bool]] = {}
         self._pending: Counter[str] = Counter()  # client -> verifications under way
         self._decoy = ""
 
@@ -112,14 +113,22 @@ class Secrets:
             del self._known[next(iter(self._known))]
 
     async def _matches(self, client: str, hash_: str, text: str) -> bool:
-        if self._pending.total() >= QUEUE_LIMIT or self._pending[client] >= PER_CLIENT:
-            raise Refused(Code.TOO_MANY_REQUESTS, "too many secrets are being verified at once")
-        self._pending[client] += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, _verify, hash_, text)
-        finally:
-            self._pending[client] -= 1
-            self._pending += Counter()  # drops those at zero
+        """All who show the same at once wait for one verification."""
+        key = (client, hash_, hmac.digest(self._key, text.encode(), "sha256"))
+        if (running := self._running.get(key)) is None:
+            if len(self._running) >= QUEUE_LIMIT or self._pending[client] >= PER_CLIENT:
+                raise Refused(Code.TOO_MANY_REQUESTS, "too many secrets are being verified at once")
+            running = asyncio.get_running_loop().run_in_executor(self._thread, _verify, hash_, text)
+            self._running[key] = running
+            self._pending[client] += 1
+            running.add_done_callback(lambda _: self._ended(key))
+        return await asyncio.shield(running)
+
+    def _ended(self, key: tuple[str, str, bytes]) -> None:
+        del self._running[key]
+        self._pending[key[0]] -= 1
+        if not self._pending[key[0]]:
+            del self._pending[key[0]]
 
     async def _decoy_hash(self) -> str:
         if not self._decoy:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 
 import pytest
 from argon2 import extract_parameters
@@ -114,31 +114,58 @@ async def test_what_was_not_made_here_costs_no_hash(
     assert done == []
 
 
+class Slow:
+    """In place of argon2: waits until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gate = asyncio.Event()
+        self.calls = 0
+        self._loop = asyncio.get_running_loop()
+        monkeypatch.setattr(secrets, "_verify", self._verify)
+
+    def _verify(self, hash_: str, text: str) -> bool:
+        self.calls += 1
+        asyncio.run_coroutine_threadsafe(self.gate.wait(), self._loop).result(10)  # type: ignore[arg-type]
+        return True
+
+
 async def test_the_queue_is_bounded_for_each_client_and_in_all(
     hasher: Secrets, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text, kept = await stored(hasher, sealer)
-    gate = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    made = [make(sealer) for _ in range(QUEUE_LIMIT + 1)]
+    kept = [Stored(id_, "hash", 0.0, 0.0) for id_, _ in made]
+    slow = Slow(monkeypatch)
 
-    def slow(hash_: str, text: str) -> bool:
-        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
-        return True
+    def ask(client: str, number: int) -> Coroutine[None, None, str | None]:
+        return hasher.verify(client, made[number][1], kept, 0.0)
 
-    monkeypatch.setattr(secrets, "_verify", slow)
-    asked = [asyncio.create_task(hasher.verify("a", text, [kept], 0.0)) for _ in range(PER_CLIENT)]
+    asked = [asyncio.create_task(ask("a", number)) for number in range(PER_CLIENT)]
     await asyncio.sleep(0)
     with pytest.raises(Refused) as caught:
-        await hasher.verify("a", text, [kept], 0.0)
+        await ask("a", PER_CLIENT)
     assert caught.value.code is Code.TOO_MANY_REQUESTS
-    others = range(QUEUE_LIMIT - PER_CLIENT)
-    asked += [asyncio.create_task(hasher.verify(f"b{number}", text, [kept], 0.0)) for number in others]
+    asked += [asyncio.create_task(ask(f"b{number}", number)) for number in range(PER_CLIENT, QUEUE_LIMIT)]
     await asyncio.sleep(0)
     with pytest.raises(Refused):
-        await hasher.verify("c", text, [kept], 0.0)
-    gate.set()
-    assert await asyncio.gather(*asked) == [kept.id] * QUEUE_LIMIT
-    assert await hasher.verify("a", text, [kept], 0.0) == kept.id
+        await ask("c", QUEUE_LIMIT)
+    slow.gate.set()
+    assert await asyncio.gather(*asked) == [one.id for one in kept[:QUEUE_LIMIT]]
+    assert await ask("a", QUEUE_LIMIT) == kept[QUEUE_LIMIT].id
+
+
+async def test_all_who_show_the_same_at_once_wait_for_one_hash(
+    hasher: Secrets, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_, text = make(sealer)
+    slow = Slow(monkeypatch)
+    kept = [Stored(id_, "hash", 0.0, 0.0)]
+    asked = [asyncio.create_task(hasher.verify("a", text, kept, 0.0)) for _ in range(100)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    slow.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert answers[1:] == [id_] * 99
+    assert slow.calls == 1
 
 
 async def test_hashing_leaves_the_event_loop_free(hasher: Secrets) -> None:
