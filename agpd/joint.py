@@ -37,6 +37,10 @@ class Joint:
         """Put in force what there is. Raises `Refused(UNAVAILABLE)`."""
         await self._load()
 
+    async def settled(self) -> None:
+        """Wait until every change so far is in force."""
+        await self._following.settled()
+
     async def close(self) -> None:
         """Follow no more."""
         await self._following.close()

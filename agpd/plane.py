@@ -44,7 +44,7 @@ class Plane:
         self.http: tuple[str, int] | None = None
         self.grpc: tuple[str, int] | None = None
         self._draining = False
-        self._joint = Joint(control, hub, control.clock)
+        self.joint = Joint(control, hub, control.clock)
         callers = Callers(control, identify, time.monotonic)
         rest = Rest(control, callers, self._closing)
         routes = [*oauth_routes(control), *rest.routes()]
@@ -70,7 +70,7 @@ class Plane:
         """
         plane = cls(config, await Control.open(config.control, clock, config.grants), hub, identify)
         try:
-            await plane._joint.open()
+            await plane.joint.open()
             await plane._listen(certificates)
         except BaseException:
             await plane.close()
@@ -92,7 +92,7 @@ class Plane:
             self._listener.close()
             await self._listener.wait_closed()
         await asyncio.gather(self._http.close(GRACE_S), self._grpc.close(GRACE_S))
-        await self._joint.close()
+        await self.joint.close()
         await self.control.close()
 
     async def _listen(self, certificates: Certificates | None) -> None:

@@ -9,7 +9,6 @@ from typing import Protocol, Self
 
 from agpd.config import Control as Settings
 from agpd.config import Grant as OperatorGrant
-from agpd.control.allotments import Allotments
 from agpd.control.audit import Audit
 from agpd.control.clients import Clients
 from agpd.control.discovery import Discovery
@@ -58,7 +57,6 @@ class Control:
         self.policies = Policies(store, operator_grants)
         self.grants = Grants(store, self.policies, settings.page_limit)
         self.routes = Routes(store, settings.page_limit)
-        self.allotments = Allotments(store)
         self._feed = Feed(store, lambda: self.policy, settings.watchers)
         self.discovery = Discovery(store, self._feed, lambda: self.policy, settings.page_limit)
         self.registry = Registry(
@@ -105,7 +103,6 @@ class Control:
         store = await Store.open(database_url(settings), clock, sealer=sealer)
         control = cls(settings, store, clock, operator_grants)
         await control.policies.open()
-        await control.allotments.load()
         await control.keys.load()
         await control.tokens.load()
         await control.issuers.load()
@@ -140,7 +137,6 @@ class Control:
         self._hasher.close()
         await self._feed.close()
         await self.policies.close()
-        await self.allotments.close()
         await self.store.close()
 
 

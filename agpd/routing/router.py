@@ -253,6 +253,10 @@ class Router:
         routes.drop(route)
         return True
 
+    def standing(self, organization: str) -> Standing:
+        """The standing routes of an organization."""
+        return self._standing.get(organization, NONE_STANDING)
+
     # -- what messages are routed by -------------------------------------------------------------------
 
     def pin(self, agent: Agent, name: Name) -> Entry:
@@ -320,7 +324,7 @@ class Router:
         return Decision([], 0)
 
     def _routes(self, tenant: Tenant, name: Name) -> Iterator[Route | Name]:
-        return routes.candidates(tenant, self._standing.get(tenant.name, NONE_STANDING), name)
+        return routes.candidates(tenant, self.standing(tenant.name), name)
 
     def _some_of(self, topic: Name, sender: Agent) -> Decision:
         """One agent of this type, of the same organization. Foreign ones may be subscribed to the type."""

@@ -52,6 +52,12 @@ async def wire(world: ControlWorld) -> AsyncIterator[Wire]:
         yield Wire(world, peers)
 
 
+async def settled(world: ControlWorld) -> None:
+    """Every change so far is in force."""
+    assert world.gateway.plane is not None
+    await world.gateway.plane.joint.settled()
+
+
 async def bound_token(world: ControlWorld, pair: Any, tenant: str = "acme", agent: str = "acme/*") -> str:
     """A token that is bound to this certificate, by a client that shows it."""
     der = await asyncio.to_thread(_der, pair)
@@ -127,7 +133,7 @@ async def test_quotas_of_a_tenant_hold_at_once(world: ControlWorld, wire: Wire) 
     pair, other = world.issue("acme/*"), world.issue("globex/*")
     await wire.greet(pair)
     await world.tenant("acme", quotas=Quotas(connections=1))
-    await world.control.allotments.settled()
+    await settled(world)
     assert await (await wire.connect(pair)).ended() is Code.QUOTA_EXCEEDED
     await wire.greet(other)
 
@@ -139,7 +145,7 @@ async def test_a_standing_route_and_a_denial_hold_at_once(world: ControlWorld, w
     await desk.join("acme/ops/desk")
     route = Route(tenant="acme", pattern="acme/dev/*", via="acme/ops/desk")
     await world.control.routes.put(OPERATOR, route)
-    await world.control.allotments.settled()
+    await settled(world)
     to = await sender.open("acme/dev/nobody")
     sender.publish(to, b"lost and found", receipt=True)
     await sender.expect(Kind.RECEIPT)

@@ -252,3 +252,12 @@ def test_a_token_that_allows_the_same_disturbs_nothing(world, desk):
     authenticate(peer, desk.issue("acme/*"))
     assert peer.link.flows == flows
     peer.silent()
+
+
+def test_many_tokens_at_once_do_not_take_the_turn_of_others(world, desk):
+    peer = world.peer(token=desk.issue())
+    frame = frames.encode(Kind.AUTHENTICATE, frames.Token(desk.issue()), id=7)
+    peer.feed(frame * 200, turn=False)
+    assert peer.link.holds == 1  # the rest has to wait for later turns
+    world.turn()
+    assert [each.kind for each in peer.read()] == [Kind.OK] * 200
