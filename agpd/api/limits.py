@@ -6,6 +6,7 @@ from collections.abc import Callable
 from agpd.errors import Code, Refused
 
 KEYS = 10_000
+ROUNDING = 1e-3  # of one act: sums of many intervals are not exact
 
 
 class TooMany(Refused):
@@ -26,7 +27,7 @@ class Rates:
         self, per_second: float, burst: float, clock: Callable[[], float], *, keys: int = KEYS
     ) -> None:
         self._interval_s = 1 / per_second
-        self._slack_s = (burst - 1) / per_second
+        self._slack_s = (burst - 1 + ROUNDING) / per_second
         self._clock = clock
         self._keys = keys
         self._due: OrderedDict[str, float] = OrderedDict()  # when its bucket would be full again

@@ -5,7 +5,7 @@ The gateway's listener accepts, does TLS and hands connections to `Server.protoc
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from starlette.types import ASGIApp
 from uvicorn import Config
@@ -19,18 +19,28 @@ CERTIFICATE = "agpd.certificate"
 """The extension of the ASGI scope that holds the client certificate (DER), if one was shown."""
 
 HEAD_LIMIT_BYTES = 32 * 1024
-HEAD_TIMEOUT_S = 10.0
-BODY_TIMEOUT_S = 30.0
-KEEP_ALIVE_S = 30
 CONNECTIONS = 1000
 QUIET_ROUND_S = 0.02
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection: a head must come whole in `HEAD_TIMEOUT_S` and `HEAD_LIMIT_BYTES`, a body in `BODY_TIMEOUT_S`."""
+class Patience(NamedTuple):
+    """How long the head of a request may take, its body, and a connection between two requests; in seconds."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    head_s: float = 10.0
+    body_s: float = 30.0
+    idle_s: float = 30.0
+
+
+PATIENCE = Patience()
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. The head of a request has at most `HEAD_LIMIT_BYTES`."""
+
+    def __init__(self, config: Config, state: ServerState, patience: Patience) -> None:
+        super().__init__(config, state, {})
+        self.timeout_keep_alive = cast("int", patience.idle_s)
+        self._patience = patience
         self._certificate: bytes | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
@@ -41,7 +51,7 @@ class Protocol(HttpToolsProtocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._certificate = tls.getpeercert(binary_form=True)
-        self._expect(HEAD_TIMEOUT_S)
+        self._expect(self._patience.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -53,7 +63,7 @@ class Protocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._deadline is None:  # a connection that was kept alive
-                self._expect(HEAD_TIMEOUT_S)
+                self._expect(self._patience.head_s)
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_LIMIT_BYTES:
             self._refuse(431, "the head of the request is too long")
@@ -63,7 +73,7 @@ class Protocol(HttpToolsProtocol):
         if self._certificate is not None:
             extensions: dict[str, Any] = {CERTIFICATE: self._certificate}
             self.scope["extensions"] = extensions
-        self._expect(BODY_TIMEOUT_S)
+        self._expect(self._patience.body_s)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -93,14 +103,16 @@ class Protocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if not self.transport.is_closing():
+        if self._in_head and self.cycle is not None and not self.cycle.response_complete:
+            self._expect(self._patience.head_s)  # the next request waits for the answer to this one
+        elif not self.transport.is_closing():
             self._refuse(408, "the request did not come in time")
 
 
 class Server:
     """Serves an application on the connections that are handed to `protocol`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, patience: Patience = PATIENCE) -> None:
         self._config = Config(
             cast("Any", app),
             http=Protocol,
@@ -112,9 +124,9 @@ class Server:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
         )
         self._config.load()
+        self._patience = patience
         self._state = ServerState()
         self._closing = False
 
@@ -125,7 +137,7 @@ class Server:
 
     def protocol(self) -> Protocol:
         """The protocol of a new connection."""
-        return Protocol(self._config, self._state, {})
+        return Protocol(self._config, self._state, self._patience)
 
     async def close(self, grace_s: float) -> None:
         """Finish what was asked for, within the time, and close all connections."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -31,8 +30,9 @@ class Stream(Generic[Item]):
     async def __aexit__(self, *exc: object) -> None:
         if self._next is not None:
             self._next.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
-                await self._next
+            await asyncio.wait((self._next,))
+            if not self._next.cancelled():
+                self._next.exception()  # seen: whoever iterates was told, or has gone
         close = getattr(self._source, "aclose", None)
         if close is not None:
             await close()
