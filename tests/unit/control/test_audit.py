@@ -91,6 +91,13 @@ async def test_a_change_of_any_column_is_found(log: Store, change: str) -> None:
     assert (check.intact, check.broken) == (False, 5)
 
 
+async def test_a_missing_event_is_told_from_a_changed_one(log: Store) -> None:
+    await tamper(log, "DELETE FROM audit WHERE sequence = 5")
+    assert (await verify(log)).reason == "an event is missing"
+    await log.write(lambda c, _: c.execute(text("UPDATE audit SET actor = 'x' WHERE sequence = 3")) and None)
+    assert (await verify(log)).reason == "an event is not what was written"
+
+
 @pytest.mark.parametrize("column", ["actor", "tenant", "action", "object", "detail", "digest"])
 @pytest.mark.parametrize("value", ["X'ff'", "CAST(X'ff' AS TEXT)", "7"])
 async def test_bytes_that_are_no_text_are_found(
