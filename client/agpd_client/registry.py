@@ -194,8 +194,9 @@ class Found:
 class RegistryWatch:
     """Changes of the registry, in order.
 
-    It ends with an error when the connection to the control plane is lost, or when events were read too slowly to be
-    kept: watch again, then find again, for what happened meanwhile is not told.
+    It ends with an error when the connection to the control plane is lost, when the access token that it began with
+    has ended, or when events were read too slowly to be kept: watch again, then find again, for what happened
+    meanwhile is not told.
     """
 
     def __init__(self, rpc: Rpc[_Stubs], query: Any, timeout: float, owned: set[Owned]) -> None:
@@ -264,7 +265,11 @@ class RegistryWatch:
                 async for event in stream:
                     self._events.put(RegistryEvent(kind=event.kind, agent=_agent(event.agent)))
                     await self._room()
-            error: AgpError = Closed("the control plane has ended the watch", code=Code.SHUTTING_DOWN)
+            error: AgpError = Closed(
+                "the control plane has ended the watch: it stops, or the access token that the watch began with has "
+                "ended; watch again, then find again",
+                code=Code.SHUTTING_DOWN,
+            )
         except AgpError as reason:
             error = reason
         self._owned.discard(self)

@@ -1,6 +1,7 @@
 """gRPC to one control plane: a channel, its certificates, the token, and errors as the SDK raises them."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -78,8 +79,9 @@ class _Line(Generic[Stubs]):
 class Rpc(Generic[Stubs]):
     """Calls to one control plane. The channel is made at the first call, on the loop of that call.
 
-    `files()` are the certificate, key and authorities to use, or None for plaintext: when they are renewed, the next
-    call has a new channel with them. `token()` is the access token to show, or empty. `make_stubs(channel)`.
+    `files()` are the certificate, key and authorities to use, or None for plaintext; `token()` is the access token to
+    show, or empty; `make_stubs(channel)`. When the files are renewed, the next call has a new channel with them. A
+    token, however, is good for one certificate: while there is one, the channel stays until it is of no use any more.
     """
 
     def __init__(
@@ -95,10 +97,41 @@ class Rpc(Generic[Stubs]):
         self._make_stubs = make_stubs
         self._lines: list[_Line[Stubs]] = []  # the last is the present one
         self._read: tuple[object, ...] = ()  # what that was made of
+        self._failed = False  # the channel, or the token on it
         self._closed = False
 
     async def call(self, pick: Callable[[Stubs], Any], request: Any, timeout: float) -> Any:
         """The answer to one request, within `timeout` seconds. Raises what the control plane refuses with."""
+        try:
+            return await self._call(pick, request, timeout)
+        except AgpError as error:
+            if not self._another_may_do(error):
+                raise
+        return await self._call(pick, request, timeout)
+
+    async def stream(
+        self, pick: Callable[[Stubs], Any], request: Any, timeout: float, accepted: Callable[[], None]
+    ) -> AsyncGenerator[Any, None]:
+        """What a stream brings, until it ends; `accepted()` is called once the control plane has, within `timeout`.
+
+        The task that iterates may be cancelled: the call ends with it.
+        """
+        has_begun = False
+        while True:
+            try:
+                async with contextlib.aclosing(self._stream(pick, request, timeout)) as answers:
+                    async for answer in answers:
+                        if answer is not None:
+                            yield answer
+                        else:
+                            has_begun = True
+                            accepted()
+                return
+            except AgpError as error:
+                if has_begun or not self._another_may_do(error):
+                    raise
+
+    async def _call(self, pick: Callable[[Stubs], Any], request: Any, timeout: float) -> Any:
         with self._line() as line:
             try:
                 return await pick(line.stubs)(request, timeout=timeout, metadata=self._metadata())
@@ -109,18 +142,15 @@ class Rpc(Generic[Stubs]):
             except asyncio.CancelledError:
                 raise self._cut() from None
 
-    async def stream(
-        self, pick: Callable[[Stubs], Any], request: Any, timeout: float, accepted: Callable[[], None]
+    async def _stream(
+        self, pick: Callable[[Stubs], Any], request: Any, timeout: float
     ) -> AsyncGenerator[Any, None]:
-        """What a stream brings, until it ends; `accepted()` is called once the control plane has, within `timeout`.
-
-        The task that iterates may be cancelled: the call ends with it.
-        """
+        """None once it is accepted, then its answers."""
         with self._line() as line:
             call = pick(line.stubs)(request, metadata=self._metadata())
             try:
                 await self._begin(call, timeout)
-                accepted()
+                yield None
                 async for answer in call:
                     yield answer
             except grpc.aio.AioRpcError as error:
@@ -142,16 +172,25 @@ class Rpc(Generic[Stubs]):
     def _line(self) -> _Line[Stubs]:
         if self._closed:
             raise Closed("the gateway object was closed")
-        files = self._files()
-        read = (None,) if files is None else (files, *map(_version, files))
-        if read != self._read:
+        files, read = self._now()
+        if read != self._read and (self._failed or not self._lines or not self._token()):
             channel = _open(self.address, files)
             for line in self._lines:
                 line.retire()
             self._lines = [line for line in self._lines if line.closing is None or not line.closing.done()]
             self._lines.append(_Line(channel, self._make_stubs(channel)))
-            self._read = read
+            self._read, self._failed = read, False
         return self._lines[-1]
+
+    def _now(self) -> tuple[Credentials | None, tuple[object, ...]]:
+        """The files, and what tells them from those of another time."""
+        files = self._files()
+        return files, (None,) if files is None else (files, *map(_version, files))
+
+    def _another_may_do(self, error: AgpError) -> bool:
+        """Have the files been renewed, and the token with them? The next call tries that."""
+        self._failed = self._failed or isinstance(error, ConnectError | Unauthorized)
+        return error.code is Code.INVALID_TOKEN and not self._closed and self._now()[1] != self._read
 
     def _metadata(self) -> list[tuple[str, str]]:
         token = self._token()
@@ -163,9 +202,8 @@ class Rpc(Generic[Stubs]):
                 await call.initial_metadata()
         except TimeoutError:
             raise Timeout(f"no answer from the control plane at {self.address} within {timeout} s") from None
-        if (
-            call.done() and await call.code() is not grpc.StatusCode.OK
-        ):  # a refusal brings metadata all the same
+        # A refusal brings metadata all the same.
+        if call.done() and await call.code() is not grpc.StatusCode.OK:
             raise self._explain(
                 await call.code(), await call.details(), await call.trailing_metadata(), timeout
             )

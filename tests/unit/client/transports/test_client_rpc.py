@@ -118,6 +118,56 @@ async def test_renewed_files_are_used_by_the_next_call_and_a_stream_that_runs_is
     await rpc.close()
 
 
+async def test_a_token_keeps_the_certificate_it_was_issued_to_until_it_is_not_accepted_any_more(
+    secure: tuple[World, ScriptedRegistry],
+) -> None:
+    world, server = secure
+    rpc = to(server, world.files, lambda: "token")
+    await beat(rpc)
+    world.renew()
+    await beat(rpc)
+    server.failures.append(Code.INVALID_TOKEN)
+    await beat(rpc)
+    first, second, third, fourth = server.certificates
+    assert first == second == third != fourth
+    world.renew()
+    server.failures.append(Code.INVALID_TOKEN)
+    server.events.put_nowait(messages.AgentEvent(kind="changed"))
+    stream = rpc.stream(watch, messages.Query(), 10.0, lambda: None)
+    assert (await anext(stream)).kind == "changed"
+    await stream.aclose()
+    assert server.certificates[-2] == fourth != server.certificates[-1]
+    await rpc.close()
+
+
+async def test_a_token_that_is_not_accepted_is_not_shown_again_with_the_same_certificate(
+    secure: tuple[World, ScriptedRegistry],
+) -> None:
+    world, server = secure
+    rpc = to(server, world.files, lambda: "token")
+    server.failures.append(Code.INVALID_TOKEN)
+    with pytest.raises(AgpError, match="as the test says"):
+        await beat(rpc)
+    assert server.calls == ["Heartbeat"]
+    world.renew()  # whoever could not connect, or was refused, takes the new files with the next call
+    await beat(rpc)
+    first, second = server.certificates
+    assert first != second
+    await rpc.close()
+
+
+async def test_a_stream_that_has_begun_is_not_begun_again(secure: tuple[World, ScriptedRegistry]) -> None:
+    world, server = secure
+    rpc = to(server, world.files, lambda: "token")
+    stream = rpc.stream(watch, messages.Query(), 10.0, world.renew)
+    server.events.put_nowait(Code.INVALID_TOKEN)
+    with pytest.raises(AgpError) as caught:
+        await anext(stream)
+    assert caught.value.code is Code.INVALID_TOKEN
+    assert server.calls == ["Watch"]
+    await rpc.close()
+
+
 async def test_a_server_of_another_authority_is_not_trusted(
     secure: tuple[World, ScriptedRegistry], tmp_path: Path
 ) -> None:
