@@ -5,7 +5,7 @@ Whoever fails gets one answer, whatever was wrong.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from agpd.control.clients import allowed_scopes, pattern_of
 from agpd.control.model import client, client_secret, tenant
 from agpd.control.oauth_error import OAuthError, invalid_client
 from agpd.control.resources import AuditEvent, Client
-from agpd.control.revocations import use_once
+from agpd.control.revocations import use_up, used_before
 from agpd.control.scopes import Scopes
 from agpd.control.secrets import Secrets, Stored
 from agpd.control.store import Store
@@ -83,24 +83,49 @@ class Proved:
 
         Raises `OAuthError`.
         """
-        id_ = self.record.client.id
-        columns = [client.c[name] for name in _FIELDS]
-        joined = client.join(tenant, tenant.c.name == client.c.tenant)
-        query = select(*columns).select_from(joined).where(client.c.id == id_, tenant.c.suspended.is_(False))
-        row = connection.execute(query).first()
-        if row is None or tuple(row) != self.record.row:
-            raise invalid_client()
-        kind, _, value = self.credential.partition(":")
-        if kind == "secret":
-            kept = select(client_secret.c.id).where(
-                client_secret.c.id == value, client_secret.c.client == id_
-            )
-            if connection.execute(kept).first() is None:
-                raise invalid_client()
-        if self.assertion is not None and not use_once(connection, *self.assertion):
-            raise OAuthError(
-                "invalid_client", "this client assertion was used before; make a new one for each request"
-            )
+        if (refusal := confirm_each(connection, [self])[0]) is not None:
+            raise refusal
+
+
+def confirm_each(connection: Connection, every: Sequence[Proved]) -> list[OAuthError | None]:
+    """As `Proved.confirm` for many at once: what to raise for each, if anything."""
+    used = used_before(connection, [one.assertion[0] for one in every if one.assertion is not None])
+    current = _current(connection, {one.record.client.id for one in every})
+    secrets = _kept_secrets(connection, {one.credential.removeprefix("secret:") for one in every})
+    outcomes: list[OAuthError | None] = []
+    for one in every:
+        id_ = one.record.client.id
+        kind, _, value = one.credential.partition(":")
+        if current.get(id_) != one.record.row or (kind == "secret" and secrets.get(value) != id_):
+            outcomes.append(invalid_client())
+        elif one.assertion is not None and one.assertion[0] in used:
+            again = "this client assertion was used before; make a new one for each request"
+            outcomes.append(OAuthError("invalid_client", again))
+        else:
+            outcomes.append(None)
+            if one.assertion is not None:
+                used.add(one.assertion[0])
+    good = [
+        one.assertion
+        for one, outcome in zip(every, outcomes, strict=True)
+        if outcome is None and one.assertion
+    ]
+    use_up(connection, good)
+    return outcomes
+
+
+def _current(connection: Connection, ids: Set[str]) -> dict[str, tuple[Any, ...]]:
+    """The rows of these clients, as far as their tenants are not suspended."""
+    joined = client.join(tenant, tenant.c.name == client.c.tenant)
+    query = select(*(client.c[name] for name in _FIELDS)).select_from(joined)
+    rows = connection.execute(query.where(client.c.id.in_(ids), tenant.c.suspended.is_(False)))
+    return {row.id: tuple(row) for row in rows}
+
+
+def _kept_secrets(connection: Connection, ids: Set[str]) -> dict[str, str]:
+    """Which client each of these secrets belongs to."""
+    query = select(client_secret.c.id, client_secret.c.client).where(client_secret.c.id.in_(ids))
+    return {row.id: row.client for row in connection.execute(query)}
 
 
 class ClientAuth:

@@ -5,7 +5,7 @@ at everything that was decided on.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from agpd.config import Control as Settings
 from agpd.control import jose, refresh, scopes
-from agpd.control.client_auth import ClientAuth, Credentials, Proved
+from agpd.control.client_auth import ClientAuth, Credentials, Proved, confirm_each
 from agpd.control.clients import MARGIN_S
 from agpd.control.keys import Keys
 from agpd.control.oauth_error import OAuthError
@@ -202,13 +202,10 @@ class Issuing:
         if len(text) > jose.TOKEN_LIMIT_BYTES or len(claims["scope"]) > scopes.TEXT_LIMIT:
             raise OAuthError("invalid_scope", "the token would be too long; ask for fewer scopes")
 
-        def work(connection: Connection, notes: Notes) -> None:
-            draft.proved.confirm(connection)
-            if write is not None:
-                write(connection, notes)
-            notes.add(client.id, client.tenant, "token.issue", client.id, detail)
-
-        await self._store.write(work)
+        if write is None:
+            await self._store.write_each(_note_each, (draft.proved, detail))
+        else:
+            await self._store.write(partial(_note, write=write, proved=draft.proved, detail=detail))
         exchanged = ACCESS_TOKEN if draft.actors is not None else ""
         return Issued(text, claims["exp"] - claims["iat"], claims["scope"], refresh_token, exchanged)
 
@@ -240,6 +237,31 @@ class Issuing:
     def _kept(self, proved: Proved, family: str, scope: str, thumbprint: str) -> Kept:
         expires = self._clock() + self._settings.refresh_token_life_s
         return Kept(family, proved.record.client.id, proved.credential, scope, thumbprint, expires, 0.0)
+
+
+def _note_each(
+    connection: Connection, notes: Notes, items: Sequence[tuple[Proved, dict[str, Any]]]
+) -> Sequence[OAuthError | None]:
+    """Confirm the clients, and note what was issued to those that still are."""
+    outcomes = confirm_each(connection, [proved for proved, _ in items])
+    for (proved, detail), refusal in zip(items, outcomes, strict=True):
+        if refusal is None:
+            client = proved.record.client
+            notes.add(client.id, client.tenant, "token.issue", client.id, detail)
+    return outcomes
+
+
+def _note(
+    connection: Connection,
+    notes: Notes,
+    write: Callable[[Connection, Notes], None],
+    proved: Proved,
+    detail: dict[str, Any],
+) -> None:
+    """The same for one, with what else must be written."""
+    write(connection, notes)
+    if (refusal := _note_each(connection, notes, [(proved, detail)])[0]) is not None:
+        raise refusal
 
 
 def _granted(proved: Proved, asked: str) -> Scopes:

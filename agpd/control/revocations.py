@@ -39,14 +39,21 @@ def revoke(connection: Connection, revocations: Sequence[Revocation]) -> dict[st
     return {DETAIL: [list(one) for one in revocations]}
 
 
-def use_once(connection: Connection, value: str, until: float) -> bool:
-    """Note that this assertion was used. False: it had been before."""
-    used = (revocation.c.kind == ASSERTION, revocation.c.value == value)
-    if connection.execute(select(revocation.c.until).where(*used)).first() is not None:
-        return False
-    row = Revocation(ASSERTION, value, 0.0, until)
-    connection.execute(insert(revocation), row._asdict())
-    return True
+def used_before(connection: Connection, assertions: Sequence[str]) -> set[str]:
+    """Which of these assertions were used."""
+    if not assertions:
+        return set()
+    query = select(revocation.c.value).where(
+        revocation.c.kind == ASSERTION, revocation.c.value.in_(assertions)
+    )
+    return set(connection.execute(query).scalars())
+
+
+def use_up(connection: Connection, assertions: Sequence[tuple[str, float]]) -> None:
+    """Note that these were used; each could be used again until then, if it were not noted."""
+    if assertions:
+        rows = [Revocation(ASSERTION, value, 0.0, until)._asdict() for value, until in assertions]
+        connection.execute(insert(revocation), rows)
 
 
 class Revocations:
