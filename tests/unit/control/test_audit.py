@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text, update
 
 from agpd.control import chain
 from agpd.control.audit import CHUNK, Audit, verify
 from agpd.control.caller import Caller
+from agpd.control.model import audit
 from agpd.control.sealing import KEY_BYTES, Sealer
 from agpd.control.store import Notes, Store
 from agpd.errors import Code, Refused
@@ -172,6 +173,25 @@ async def test_a_chain_that_was_made_anew_without_the_key_is_found(log: Store) -
     assert not (await verify(log)).intact
 
 
+async def test_events_with_new_digests_do_not_reach_the_sealed_end(log: Store) -> None:
+    def forge(connection: Connection, _: Notes) -> None:
+        before = chain.GENESIS
+        for row in connection.execute(select(audit).order_by(audit.c.sequence)).all():
+            columns = list(row)[:-1]
+            if row.sequence == 5:
+                columns[2] = "somebody else"
+            before = chain.digest(before, columns)
+            new = {"actor": columns[2], "digest": before}
+            connection.execute(update(audit).where(audit.c.sequence == row.sequence).values(new))
+
+    await tamper(log)
+    await log.write(forge)
+    check = await verify(log)
+    assert (check.intact, check.broken) == (False, COUNT)
+    await log.write(note(COUNT + 1))
+    assert not (await verify(log)).intact
+
+
 async def test_control_whoever_has_the_key_is_not_found(log: Store) -> None:
     def forge(connection: Connection, _: Notes) -> None:
         events = chain.events_after(connection, 0, COUNT)
@@ -192,11 +212,11 @@ async def test_the_database_itself_refuses_changes(log: Store, statement: str) -
 
 
 async def test_events_come_in_pages_oldest_first(log: Store, operator: Caller) -> None:
-    audit = Audit(log, page_limit=4)
+    service = Audit(log, page_limit=4)
     found: list[int] = []
     after = ""
     while True:
-        page = await audit.events(operator, after=after)
+        page = await service.events(operator, after=after)
         assert len(page.items) <= 4
         found += [event.sequence for event in page.items]
         if not page.next:
@@ -213,12 +233,12 @@ async def test_an_event_reads_as_it_was_written(log: Store, operator: Caller, cl
 
 
 async def test_administrators_see_the_events_of_their_tenant_alone(log: Store, admin_of: AdminOf) -> None:
-    audit = Audit(log, page_limit=10)
-    page = await audit.events(admin_of("tenant1"), "tenant1")
+    service = Audit(log, page_limit=10)
+    page = await service.events(admin_of("tenant1"), "tenant1")
     assert [event.object for event in page.items] == ["thing1", "thing4", "thing7"]
     for asked, code in (("tenant2", Code.NOT_FOUND), ("nobody", Code.NOT_FOUND), ("", Code.NOT_PERMITTED)):
         with pytest.raises(Refused) as caught:
-            await audit.events(admin_of("tenant1"), asked)
+            await service.events(admin_of("tenant1"), asked)
         assert caught.value.code is code
 
 
