@@ -148,11 +148,10 @@ def _counts(connection: Connection, organizations: Collection[str]) -> dict[str,
 
 def _namespaces(connection: Connection, keys: Collection[tuple[str, ...]]) -> set[tuple[str, ...]]:
     columns = (namespace.c.organization, namespace.c.name)
-    asked, (organization, name) = keys_of(connection, keys, 2)
+    asked, (organization, name) = keys_of(connection.dialect.name, 2)
     same = and_(columns[0] == organization, columns[1] == name)
-    return {
-        tuple(row) for row in connection.execute(select(*columns).select_from(asked.join(namespace, same)))
-    }
+    query = select(*columns).select_from(asked.join(namespace, same))
+    return {tuple(row) for row in connection.execute(query, {"keys": [list(key) for key in keys]})}
 
 
 def _create_types(connection: Connection, notes: Notes, known: _Known, plan: _Plan) -> None:

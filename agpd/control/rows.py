@@ -1,9 +1,23 @@
 """Agents as the database has them: reading them with their instances."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, Connection, FromClause, Row, and_, func, literal, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    cast,
+    func,
+    select,
+)
 
 from agpd.control.model import agent, instance
 from agpd.control.resources import Agent, Instance
@@ -28,48 +42,75 @@ def agent_name(found: Agent) -> Name:
 
 def agents_named(connection: Connection, names: Collection[Name]) -> dict[Name, Stored]:
     """Those of these names that are registered, without their instances."""
-    named, parts = keys_of(connection, names, 4)
-    here = agent.c
-    columns = (here.organization, here.namespace, here.type, here.identity)
-    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
-    rows = connection.execute(select(*_COLUMNS).select_from(named.join(agent, same)))
+    rows = connection.execute(_named(connection.dialect.name), {"keys": [list(name) for name in names]})
     return {agent_name(stored.agent): stored for stored in map(_stored, rows)}
-
-
-def keys_of(
-    connection: Connection, keys: Collection[Sequence[str]], width: int
-) -> tuple[FromClause, list[ColumnElement[str]]]:
-    """Keys of `width` texts each, to join with: one row for each. They are one parameter, in JSON.
-
-    `(a, b) IN ((...), ...)` reads the whole table on SQLite: 150 ms of 100,000 agents, where this takes 0.3 ms.
-    """
-    data = [list(key[:width]) for key in keys]
-    if connection.dialect.name == "sqlite":
-        each = func.json_each(literal(data, JSON())).table_valued("value", name="key")
-        return each, [func.json_extract(each.c.value, f"$[{place}]") for place in range(width)]
-    each = func.json_array_elements(literal(data, JSON())).table_valued("value", name="key")
-    return each, [func.json_extract_path_text(each.c.value, str(place)) for place in range(width)]
 
 
 def agents_numbered(connection: Connection, numbers: Sequence[int]) -> list[Stored]:
     """Those of these that are registered, in the order asked for, with their instances."""
     found: dict[int, Stored] = {}
     for start in range(0, len(numbers), PART):
-        part = select(*_COLUMNS).where(agent.c.id.in_(numbers[start : start + PART]))
-        found.update((stored.id, stored) for stored in map(_stored, connection.execute(part)))
-    ordered = [found[number] for number in numbers if number in found]
-    return with_instances(connection, ordered)
+        part = {"keys": numbers[start : start + PART]}
+        rows = connection.execute(_numbered(connection.dialect.name), part)
+        found.update((stored.id, stored) for stored in map(_stored, rows))
+    return with_instances(connection, [found[number] for number in numbers if number in found])
 
 
 def with_instances(connection: Connection, agents: Sequence[Stored]) -> list[Stored]:
     """The same agents, with their instances, sorted by name."""
     by_number = {stored.id: stored.agent for stored in agents}
     for start in range(0, len(agents), PART):
-        numbers = [stored.id for stored in agents[start : start + PART]]
-        query = select(instance).where(instance.c.agent.in_(numbers)).order_by(instance.c.name)
-        for row in connection.execute(query):
+        part = {"keys": [stored.id for stored in agents[start : start + PART]]}
+        for row in connection.execute(_instances(connection.dialect.name), part):
             by_number[row.agent].instances.append(to_instance(row))
     return list(agents)
+
+
+def keys_of(dialect: str, width: int) -> tuple[FromClause, list[ColumnElement[str]]]:
+    """Keys of `width` texts each, to join with: a row for each list in the JSON that is the parameter `keys`.
+
+    `(a, b) IN ((...), ...)` reads the whole table on SQLite: 150 ms of 100,000 agents, where this takes 0.3 ms.
+    """
+    keys = bindparam("keys", type_=JSON())
+    if dialect == "sqlite":
+        each = func.json_each(keys).table_valued("value", name="key")
+        return each, [func.json_extract(each.c.value, f"$[{place}]") for place in range(width)]
+    each = func.json_array_elements(keys).table_valued("value", name="key")
+    return each, [func.json_extract_path_text(each.c.value, str(place)) for place in range(width)]
+
+
+# Statements are built once: of a few rows, that costs more than to run them.
+
+
+@cache
+def _named(dialect: str) -> Select[Any]:
+    each, parts = keys_of(dialect, 4)
+    columns = (agent.c.organization, agent.c.namespace, agent.c.type, agent.c.identity)
+    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
+    return select(*_COLUMNS).select_from(each.join(agent, same))
+
+
+@cache
+def _numbered(dialect: str) -> Select[Any]:
+    each, number = _numbers(dialect)
+    return select(*_COLUMNS).select_from(each.join(agent, agent.c.id == number))
+
+
+@cache
+def _instances(dialect: str) -> Select[Any]:
+    each, number = _numbers(dialect)
+    found = each.join(instance, instance.c.agent == number)
+    return select(instance).select_from(found).order_by(instance.c.name)
+
+
+def _numbers(dialect: str) -> tuple[FromClause, ColumnElement[int]]:
+    """The numbers in the JSON that is the parameter `keys`."""
+    keys = bindparam("keys", type_=JSON())
+    if dialect == "sqlite":
+        each = func.json_each(keys).table_valued("value", name="key")
+        return each, each.c.value
+    each = func.json_array_elements_text(keys).table_valued("value", name="key")
+    return each, cast(each.c.value, BigInteger)
 
 
 def to_instance(row: Row[Any]) -> Instance:

@@ -4,9 +4,10 @@ An agent has what its type has; its own label of the same key counts instead of 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, literal, select
 
 from agpd.control.model import agent, agent_tag, agent_type
 from agpd.control.rows import keys_of
@@ -27,15 +28,22 @@ def tags_of(labels: Mapping[str, str], capabilities: Sequence[str]) -> Tags:
 
 def types_named(connection: Connection, names: Collection[Name]) -> dict[tuple[str, ...], Tags]:
     """What types give to their agents, by organization, namespace and type; those of these names that exist."""
-    kind = agent_type.c
-    columns = (kind.organization, kind.namespace, kind.name)
-    asked, parts = keys_of(connection, {name[:3] for name in names}, 3)
-    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
-    query = select(*columns, kind.labels, kind.capabilities).select_from(asked.join(agent_type, same))
+    keys = [list(name) for name in {name[:3] for name in names}]
     return {
         (organization, space, name): tags_of(labels, capabilities)
-        for organization, space, name, labels, capabilities in connection.execute(query)
+        for organization, space, name, labels, capabilities in connection.execute(
+            _types(connection.dialect.name), {"keys": keys}
+        )
     }
+
+
+@cache
+def _types(dialect: str) -> Select[Any]:
+    kind = agent_type.c
+    columns = (kind.organization, kind.namespace, kind.name)
+    each, parts = keys_of(dialect, 3)
+    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
+    return select(*columns, kind.labels, kind.capabilities).select_from(each.join(agent_type, same))
 
 
 def rows(agent_id: int, type_name: Name, own: Tags, inherited: Tags) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ class Types(NamedService[AgentType]):
     """The administrators of a tenant write them, all its agents read them. Key: `organization/namespace/type`.
 
     A type's agents are found by its labels and capabilities. When those change, one statement for each changes all its
-    agents: for 100,000 of them other writers wait for about a second.
+    agents: for 100,000 of them other writers wait for some seconds.
     """
 
     kind, shape, table = "type", "organization/namespace/type", agent_type
