@@ -40,8 +40,7 @@ def follow(server: Server, names: tuple[str, ...], query: Parameters, form: str,
     if len(names) > 1 or (names and names[0].count("/") > 2):
         raise Failure("watch one organization, namespace org/ns or type org/ns/type at a time")
     below = zip(("organization", "namespace", "type"), names[0].split("/") if names else (), strict=False)
-    quiet("watching agents")
-    for event in server.events("/v1/agents/watch", [*below, *query]):
+    for event in server.events("/v1/agents/watch", [*below, *query], lambda: quiet("watching agents")):
         if "agent" not in event:
             raise Failure(f"the gateway ended the watch: {event.get('message', event)}")
         click.echo(json.dumps(event) if form == "json" else _line(event))

@@ -4,7 +4,7 @@ import contextlib
 import os
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,10 @@ class Server:
             return msgspec.json.decode(answer.content) if answer.content else None
         raise self._rejected(answer)
 
-    def events(self, path: str, query: Parameters | None = None) -> Iterator[dict[str, Any]]:
-        """What a stream of server-sent events tells, until the gateway ends it."""
+    def events(
+        self, path: str, query: Parameters | None, ready: Callable[[], None]
+    ) -> Iterator[dict[str, Any]]:
+        """What a stream of server-sent events tells, until the gateway ends it; `ready` is called once it is open."""
         headers = _headers(self.session.token()) | {"Accept": "text/event-stream"}
         # Keep-alive comments come more often than this.
         how = httpx2.Timeout(TIMEOUT_S, read=4 * TIMEOUT_S)
@@ -121,6 +123,7 @@ class Server:
             if not answer.is_success:
                 answer.read()
                 raise self._rejected(answer)
+            ready()
             for line in answer.iter_lines():
                 if line.startswith("data:"):
                     yield msgspec.json.decode(line.removeprefix("data:"))

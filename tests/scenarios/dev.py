@@ -37,6 +37,7 @@ def dev(directory: Path, *options: str) -> Iterator[dict[str, str]]:
         assert process.stdout is not None
         found = next(filter(None, map(_RUNNING.search, process.stdout)))
         registry = next(filter(None, map(_REGISTRY.search, process.stdout)))
+        next(line for line in process.stdout if "Ctrl-C" in line)  # it writes no more: it may be closed
         yield environment(directory, AGP_URL=found[1], AGP_CONTROL=registry[1])
         process.terminate()
         process.stdout.close()

@@ -55,3 +55,17 @@ def test_where_the_registry_is_is_said_where_it_is_not_looked_for() -> None:
     assert "AGP_CONTROL" not in printed(7420, Path("/state/dev"), None, usual)
     elsewhere = usual._replace(registry="127.0.0.1:7002")
     assert "export AGP_CONTROL=127.0.0.1:7002 " in printed(7000, Path("/state/dev"), None, elsewhere)
+
+
+def test_the_control_plane_is_shown_with_what_agpctl_needs() -> None:
+    server = "https://127.0.0.1:7421"
+    own = printed(7420, Path("/state/dev"), None, welcome.Control(server, "dev"))
+    assert f"The control plane, at {server}:" in own
+    assert "agpctl get agents\n" in own
+    assert "agpctl sub acme/demo/chat\n" in own
+    other = printed(7420, Path("/state/dev"), None, welcome.Control(server, "prod"))
+    assert "agpctl get agents --context dev\n" in other
+    assert "agpctl sub acme/demo/chat --context dev\n" in other
+    none = printed(7420, Path("/state/dev"), None, welcome.Control(context="prod", lacking="grpc"))
+    assert "No control plane: it needs `pip install 'agpd[server]'`." in none
+    assert "agpctl sub acme/demo/chat --url agp://127.0.0.1:7420\n" in none
