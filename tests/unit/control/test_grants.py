@@ -1,9 +1,11 @@
 """agpd/control/grants.py: the uniform contract, what a tenant may grant, and that nothing is told of other tenants."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from agpd.control import grants as module
 from agpd.control.caller import Caller
@@ -164,3 +166,36 @@ async def test_a_tenant_has_a_limit_of_grants(
 def test_ids_are_not_guessed() -> None:
     assert len({module.fresh_id() for _ in range(100)}) == 100
     assert module._is_id(module.fresh_id(), "acme")
+
+
+async def test_a_refusal_takes_the_same_work_whether_or_not_there_is_something(
+    grants: Service, admin_of: Make, operator: Caller
+) -> None:
+    """The same statements, so the time tells nothing either."""
+    theirs = await grants.put(operator, grant("globex"))
+    await grants.put(operator, grant("globex", effect="deny"))
+    admin = admin_of("acme")
+
+    async def statements(act: Any, *arguments: Any) -> list[str]:
+        seen: list[str] = []
+
+        def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            seen.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            await asyncio.gather(act(*arguments), return_exceptions=True)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return seen
+
+    for act in (grants.get, grants.delete):
+        there, absent = [await statements(act, admin, key) for key in (theirs.id, "globex.none")]
+        assert there == absent
+        assert there
+    asked = [
+        await statements(grants.can, admin, "acme/a/b/c", "publish", f"{organization}/a/b")
+        for organization in ("globex", "absent")
+    ]
+    assert asked[0] == asked[1]
+    assert len(asked[0]) >= 3

@@ -290,3 +290,32 @@ def test_links_that_end_during_a_review_are_passed_over():
         agent.peer.carrier.lose()
     world.clock.advance(2)
     assert not world.hub.links
+
+
+def test_a_refusal_asks_as_much_whether_or_not_there_is_somebody(world):
+    """The same questions to the policy, and nothing made: the time tells nothing either."""
+    adopt(
+        world, "acme: allow acme/* publish *", "acme: allow acme/* watch *", "acme: allow acme/* subscribe *"
+    )
+    sender, there = world.agent(f"{WRITER}/1"), world.agent("beta/dev/b/1")
+    questions: list[tuple[str, ...]] = []
+    verdict = world.hub.admission.policy.allows
+
+    def allows(verb, subject, target) -> bool:
+        questions.append((verb,))
+        return verdict(verb, subject, target)
+
+    world.hub.admission.policy.allows = allows
+    entries = len(world.hub.router.entries)
+    for kind in (Kind.OPEN, Kind.WATCH, Kind.SUBSCRIBE):
+        asked = []
+        for name in ("beta/dev/b", "beta/dev/none", "absent/dev/b"):
+            questions.clear()
+            with pytest.raises(Refused) as caught:
+                sender.ask(kind, name)
+            assert caught.value.code is Code.NOT_PERMITTED
+            assert caught.value.detail.split()[1:] == [name]
+            asked.append(list(questions))
+        assert asked[0] == asked[1] == asked[2] != []
+    assert len(world.hub.router.entries) == entries
+    there.silent()
