@@ -62,6 +62,15 @@ def test_one_flow_is_forgotten_without_a_trace(link):
     assert (link.flows, link.flows_to, link.flows_from) == ({}, {}, {})
 
 
+def test_a_source_that_was_given_up_is_remembered_for_a_while(link, monkeypatch):
+    monkeypatch.setattr("agpd.gateway.link.FORMER_SOURCES_LIMIT", 2)
+    for number in (7, 8, 9):
+        link.sources[number] = None
+        link.remember(1 << 32 | number, flow())
+        link.give_up(number)
+    assert (link.sources, link.flows, link.former_sources) == ({}, {}, {9})
+
+
 def test_an_agent_that_stays_home_is_not_told(link):
     remembered = flow()
     remembered.told = link

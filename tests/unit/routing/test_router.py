@@ -11,7 +11,7 @@ import pytest
 from scenarios.rules import Crossing
 
 from agpd.errors import Code, Refused
-from agpd.names import parse, parse_pattern
+from agpd.names import Name, Pattern, parse, parse_pattern
 from agpd.routing.connections import Agent
 from agpd.routing.fanout import Decision, Hop
 from agpd.routing.router import Router
@@ -485,3 +485,57 @@ def test_a_decision_costs_the_same_among_many_subscriptions() -> None:
         entries = [world.router.pin(sender, parse(f"acme/docs/{n}")) for n in ("few", "few/f1")]
         costs.append([work(lambda w=world, s=sender, e=e: w.router.decide(s, e, 0)) for e in entries])  # type: ignore[misc]
     assert costs[0] == costs[1]
+
+
+class Denying(Crossing):
+    """Denies what is in it: (verb, text of the target)."""
+
+    def __init__(self, *denied: tuple[str, str]) -> None:
+        super().__init__(lambda *_: False)
+        self.denied = set(denied)
+
+    def allows(self, verb: str, subject: Name, target: Name) -> bool:
+        return (verb, str(target)) not in self.denied and super().allows(verb, subject, target)
+
+    def allows_pattern(self, verb: str, subject: Name, target: Pattern) -> bool:
+        return (verb, str(target)) not in self.denied and super().allows_pattern(verb, subject, target)
+
+
+def denying(*denied: tuple[str, str]) -> World:
+    world = World()
+    world.router = Router(itertools.count(1).__next__, random.Random(1).randrange, Denying(*denied))
+    return world
+
+
+def test_what_is_denied_in_the_own_organization_is_refused() -> None:
+    topic = "acme/docs/topic"
+    verbs = ("subscribe", "watch", "publish", "request")
+    world = denying(*((verb, topic) for verb in verbs), ("route", "acme/docs/*"))
+    agent, router = world.agent("acme/docs/writer/1"), world.router
+    router.set_route(agent, parse_pattern("*"), agent)
+    for verb, call in (("subscribe", router.subscribe), ("watch", router.watch), ("publish", router.pin)):
+        assert refusal(call, agent, parse(topic)) == (Code.NOT_PERMITTED, f"{verb} {topic}")
+    assert refusal(router.set_route, agent, DOCS, agent) == (Code.NOT_PERMITTED, "route acme/docs/*")
+    router.pin(agent, parse("acme/docs/other"))
+
+
+@pytest.mark.parametrize("verb", ["publish", "request"])
+def test_who_may_do_one_of_publish_and_request_opens_the_name(verb: str) -> None:
+    world = denying((verb, "acme/docs/topic"))
+    entry = world.router.pin(world.agent("acme/docs/writer/1"), parse("acme/docs/topic"))
+    assert not entry.detached
+
+
+def test_routes_of_a_link_are_dropped_once(world: World) -> None:
+    link = world.link()
+    agent = world.agent("acme/docs/writer/1", link)
+    for text in ("acme/*", "*"):
+        world.router.set_route(agent, parse_pattern(text), agent)
+    first, second = world.router.routes_of(link)
+    assert (str(first.pattern), str(second.pattern), first.via) == ("acme/*", "*", agent)
+    assert world.router.drop_route(first)
+    assert not world.router.drop_route(first)
+    assert world.router.routes_of(link) == [second]
+    world.router.detach(link)
+    assert world.router.routes_of(link) == []
+    assert not world.router.drop_route(second)
