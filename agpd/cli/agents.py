@@ -1,14 +1,17 @@
 """`agpctl agents`: who registers, starts, stops and leaves."""
 
 import json
+import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from agpd.cli import completion
 from agpd.cli.asking import asks, form_option, quiet
 from agpd.cli.kinds import find
-from agpd.cli.lazy import Failure
+from agpd.cli.lazy import INTERRUPTED, Failure
 from agpd.cli.rest import Parameters, Server
 from agpd.cli.text import printable
 
@@ -40,7 +43,15 @@ def follow(server: Server, names: tuple[str, ...], query: Parameters, form: str,
     if len(names) > 1 or (names and names[0].count("/") > 2):
         raise Failure("watch one organization, namespace org/ns or type org/ns/type at a time")
     below = zip(("organization", "namespace", "type"), names[0].split("/") if names else (), strict=False)
-    for event in server.events("/v1/agents/watch", [*below, *query], lambda: quiet("watching agents")):
+    events = server.events("/v1/agents/watch", [*below, *query], lambda: quiet("watching agents"))
+    try:
+        _print(events, form, count)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _print(events: Iterator[dict[str, Any]], form: str, count: int | None) -> None:
+    for event in events:
         if "agent" not in event:
             raise Failure(f"the gateway ended the watch: {event.get('message', event)}")
         click.echo(json.dumps(event) if form == "json" else _line(event))
@@ -48,8 +59,7 @@ def follow(server: Server, names: tuple[str, ...], query: Parameters, form: str,
             return
 
 
-def _line(event: dict[str, object]) -> str:
+def _line(event: dict[str, Any]) -> str:
     agent = event["agent"]
-    assert isinstance(agent, dict)
     name = printable(find("agent").title(agent))
     return f"{time.strftime('%H:%M:%S')}  {printable(str(event['kind'])):<12}  {name}  ({len(agent['instances'])} live)"

@@ -42,7 +42,7 @@ def list_events(
         click.echo(output.documents(events, form))
         return
     titles = ["N", "TIME", "ACTOR", "ACTION", "OBJECT", *(["TENANT", "DETAIL"] if form == "wide" else [])]
-    click.echo(output.table(titles, [_row(event)[: len(titles)] for event in events]))
+    click.echo(output.table(titles, [_row(event)[: len(titles)] for event in events], cut=form != "wide"))
 
 
 @audit.command()

@@ -35,5 +35,5 @@ def can(server: Server, subject: str, verb: str, object_: str, form: str) -> Non
         )
         rows = [[printable(rule[name]) for name in ("effect", "source", "text")] for rule in verdict["rules"]]
         if rows:
-            click.echo(output.table(["EFFECT", "SOURCE", "RULE"], rows))
+            click.echo(output.table(["EFFECT", "SOURCE", "RULE"], rows, cut=False))
     sys.exit(0 if verdict["allowed"] else 1)

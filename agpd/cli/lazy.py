@@ -11,6 +11,8 @@ import click
 
 from agpd.errors import AgpdError, ConfigError
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
 
 class Lazy(NamedTuple):
     """Where a subcommand is defined and the line that a group's help shows for it."""

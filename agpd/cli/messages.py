@@ -15,13 +15,12 @@ from agpd import names
 from agpd.cli import show
 from agpd.cli.asking import context_option, wanted_context
 from agpd.cli.contexts import current
-from agpd.cli.lazy import Failure
+from agpd.cli.lazy import INTERRUPTED, Failure
 from agpd.cli.text import printable
 from agpd.errors import Refused
 from agpd.wire.frames import FANOUT_LIMIT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-INTERRUPTED = 130
 
 
 def _fanout(ctx: click.Context, param: click.Parameter, value: str) -> int:

@@ -30,7 +30,7 @@ def resources(
         return f"no {kind.plural}"
     columns = [column for column in kind.columns if form == "wide" or not column.wide]
     rows = [[printable(column.text(item, now), CELL_LIMIT) for column in columns] for item in items]
-    return table([column.title for column in columns], rows)
+    return table([column.title for column in columns], rows, cut=form != "wide")
 
 
 def documents(items: Iterable[Mapping[str, Any]], form: str, *, one: bool = False) -> str:
@@ -43,14 +43,16 @@ def documents(items: Iterable[Mapping[str, Any]], form: str, *, one: bool = Fals
     return str(yaml.safe_dump_all(items, sort_keys=False, allow_unicode=False)).rstrip("\n")
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be; on a terminal the last one is cut at its edge."""
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = True) -> str:
+    """Columns as wide as they need to be; with `cut`, lines end at the edge of a terminal."""
     widths = [max(len(row[at]) for row in (titles, *rows)) for at in range(len(titles))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     head = "  ".join(title.ljust(width) for title, width in zip(titles, widths, strict=True)).rstrip()
     edge = terminal_width()
     start = sum(widths[:-1]) + 2 * (len(widths) - 1)
-    if edge and start + 8 < edge:  # where even that does not help, a line is better broken than useless
+    if (
+        cut and edge and start + 8 < edge
+    ):  # where even that does not help, a line is better broken than useless
         lines = [line if len(line.rstrip()) <= edge else f"{line[: edge - 1]}…" for line in lines]
     return "\n".join([emphasised(head), *(line.rstrip() for line in lines)])
 

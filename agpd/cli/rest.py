@@ -171,12 +171,13 @@ def connected(wanted: str = "", *, tenant: str = "", timeout_s: float = TIMEOUT_
 
 def client(context: Context, timeout_s: float = TIMEOUT_S) -> httpx2.Client:
     """An HTTP client that trusts and shows what the context says. Raises `Failure`."""
-    url = httpx2.URL(context.server)
-    if url.scheme not in ("http", "https") or not url.host:
-        raise Failure(f"{context.server!r} is no address of a server: write https://HOST:7421")
-    if url.scheme == "http" and not is_loopback(url.host):
-        raise Failure(f"{context.server} would show tokens to everybody on the way: use https://")
-    verify = trust(context) if url.scheme == "https" else True
+    for address in filter(None, (context.server, context.issuer)):
+        url = httpx2.URL(address)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise Failure(f"{address!r} is no address of a server: write https://HOST:7421")
+        if url.scheme == "http" and not is_loopback(url.host):
+            raise Failure(f"{address} would show tokens to everybody on the way: use https://")
+    verify = trust(context) if context.server.startswith("https:") else True
     return httpx2.Client(
         base_url=context.server, verify=verify, timeout=timeout_s, trust_env=False, follow_redirects=False
     )

@@ -1,6 +1,7 @@
 """Following the registered agents."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,13 @@ def test_a_list_that_goes_on(ctl: Ctl, kind: str) -> None:
         lines = [process.stdout.readline() for _ in range(3)]
     assert [line.split()[0] for line in lines[:2]] == ["NAME", agent]
     assert "deregistered" in lines[2]
+
+
+def test_ctrl_c_ends_quietly(ctl: Ctl, kind: str) -> None:
+    with started(ctl, "agents", "watch", kind) as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_one_beginning_of_a_name_at_a_time(ctl: Ctl) -> None:

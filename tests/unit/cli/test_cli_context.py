@@ -60,6 +60,7 @@ def test_files_are_found_from_other_directories(
     [
         (["--server", "host:7421"], "is no address of a server: write https://HOST:7421"),
         (["--server", "http://203.0.113.1:1"], "would show tokens to everybody on the way: use https://"),
+        (["--server", "https://h:1", "--issuer", "http://203.0.113.1/t/a"], "would show tokens to everybody"),
         (["--server", "https://h:1", "--ca", "/no.pem"], "cannot use /no.pem: No such file"),
         (["--server", "https://h:1", "--certificate", "/x"], "give both --certificate and --key"),
     ],

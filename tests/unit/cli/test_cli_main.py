@@ -15,6 +15,7 @@ from agpd.config import Config, to_toml
 from agpd.hotpath import COMPILED
 
 HEAVY = {"rich", "cryptography", "uvloop", "msgspec", "asyncio", "ssl", "logging", "agpd_client"}
+HEAVY |= {"httpx2", "yaml", "sqlalchemy", "starlette", "grpc", "joserfc"}
 
 
 @pytest.fixture
@@ -51,6 +52,22 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     loaded = loaded_by(f"from agpd.cli.main import {command}; {command}(['--help'])")
     assert "click" in loaded
     assert not loaded & HEAVY
+
+
+def test_commands_of_the_control_plane_do_not_load_the_server() -> None:
+    """They start in a fraction of a second; the database alone takes another one."""
+    loaded = loaded_by("from agpd.cli.main import agpctl; agpctl(['get', '--help'])")
+    assert "httpx2" in loaded
+    assert not loaded & {
+        "sqlalchemy",
+        "starlette",
+        "uvicorn",
+        "grpc",
+        "alembic",
+        "joserfc",
+        "cryptography",
+        "yaml",
+    }
 
 
 def test_control_a_command_that_reads_settings_loads_them() -> None:
