@@ -128,13 +128,17 @@ class Plane:
         return ""
 
     async def _tick(self) -> None:
-        """Let the services do what time asks for. The database may be away: they do it when it is back."""
+        """Let the services do what time asks for. A fault, or a database that is away, ends only this round."""
+        loop = asyncio.get_running_loop()
         while True:
-            try:
-                await self.control.tick(self.control.clock())
-            except Refused as refused:
-                event(
-                    _log, logging.WARNING, "the control plane could not do its rounds", problem=str(refused)
+            round_ = asyncio.ensure_future(self.control.tick(self.control.clock()))
+            await asyncio.wait((round_,))
+            error = round_.exception()
+            if isinstance(error, Refused):
+                event(_log, logging.WARNING, "the control plane could not do its rounds", problem=str(error))
+            elif error is not None:
+                loop.call_exception_handler(
+                    {"message": "a round of the control plane failed", "exception": error}
                 )
             await asyncio.sleep(TICK_S)
 

@@ -6,7 +6,6 @@ import pytest
 from api_fuzz import fuzz, served
 
 
-
 def test_no_fault_and_no_answer_that_the_document_does_not_have(tmp_path: Path) -> None:
     with served(tmp_path) as (url, token):
         seen = fuzz(url, token, 150)

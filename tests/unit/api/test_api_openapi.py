@@ -57,7 +57,7 @@ async def test_it_is_served_to_everybody(world: ControlWorld) -> None:
 
 async def test_the_examples_work(world: ControlWorld) -> None:
     await world.control.tenants.delete(OPERATOR, "acme")
-    created = ["createTenant", "createNamespace", "createAgentType", "createClient"]
+    created = ["createTenant", "createNamespace", "createAgentType", "createClient", "registerAgent"]
     alike = {"createIssuer", "createRoute"}  # as those of put: one for each issuer and pattern
     async with world.http(world.issue("*")) as client:
         for name in [*created, *sorted(set(EXAMPLES) - {*created, *alike})]:
