@@ -17,7 +17,7 @@ from agpd_client.inbox import Feed
 from agpd_client.registered import RegisteredAgent, RegisteredInstance, RegistryEvent
 from agpd_client.transports.address import Address
 from agpd_client.transports.rpc import Rpc
-from agpd_client.transports.tls import Credentials
+from agpd_client.transports.tls import Pem
 
 TIMEOUT_S = 10.0
 EVENTS_LIMIT = 1024
@@ -46,11 +46,9 @@ class Registry:
     `LimitReached`, `Unavailable`, `ConnectError`, `Timeout`.
     """
 
-    def __init__(
-        self, address: Address, files: Callable[[], Credentials | None], token: Callable[[], str]
-    ) -> None:
+    def __init__(self, address: Address, pem: Callable[[], Pem | None], token: Callable[[], str]) -> None:
         self.address = address
-        self._rpc: Rpc[_Stubs] = Rpc(address, files, token, _stubs)
+        self._rpc: Rpc[_Stubs] = Rpc(address, pem, token, _stubs)
         self.owned: set[Owned] = set()
 
     def find(

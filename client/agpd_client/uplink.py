@@ -126,7 +126,7 @@ class Uplink:
                 raise self.error
             carrier = self.dialer.carrier
             address = control_address(carrier.address, self.options.control, os.environ)
-            self._registry = registry_class()(address, carrier.credentials, lambda: self.tokens.current)
+            self._registry = registry_class()(address, carrier.pem, lambda: self.tokens.current)
         return self._registry
 
     async def close_registry(self) -> None:
@@ -264,6 +264,7 @@ class Uplink:
 
     async def _dial(self, make: Callable[[frames.Hello], Connection]) -> Connection:
         """With the token that is kept; with a fresh one, if the gateway does not accept that any more."""
+        self.dialer.carrier.refresh()
         kept = self.tokens.current
         token = await self.tokens.for_hello()
         try:

@@ -14,6 +14,7 @@ from control_world import OPERATOR, ControlWorld, control_world
 import agpd_client as agp
 from agpd.control.resources import Client
 from agpd.errors import Code
+from agpd.names import parse_pattern
 from agpd.transport.identity import thumbprint_of
 from agpd_client.backoff import Clock
 from agpd_client.gateway import assemble
@@ -228,3 +229,34 @@ async def test_a_kept_token_that_is_not_accepted_any_more_is_replaced(place: Pla
             hub.end(link, Code.SHUTTING_DOWN)
         assert not (await event_of(events, agp.Disconnected)).final
         assert (await event_of(events, agp.Connected)).reconnects == 1
+
+
+async def test_a_renewed_certificate_waits_for_the_next_connection_and_tokens_go_on_until_then(
+    place: Place,
+) -> None:
+    assert place.world.gateway.plane is not None
+    assert place.world.gateway.plane.grpc is not None
+    control = f"127.0.0.1:{place.world.gateway.plane.grpc[1]}"
+    async with place.connect(await place.credentials(), control=control) as gateway:
+        worker = await gateway.create_agent("acme/dev/worker")
+        files = gateway._uplink.dialer.carrier.credentials()
+        assert files is not None
+        before = Path(files.certificate).read_bytes()
+        assert place.world.authority is not None
+        out = Path(files.certificate).with_suffix("")
+        place.world.authority.issue_agent(parse_pattern("acme/*"), out, time.time(), 3600.0)
+        assert Path(files.certificate).read_bytes() != before
+        assert await gateway.registry.find() == []
+        assert await gateway.renew_token() > 0  # bound to the certificate that this connection has shown
+        assert gateway.statistics.reconnects == 0
+        for link in list(place.world.gateway.hub.links):
+            place.world.gateway.hub.end(link, Code.OVERLOADED)
+        await worker.publish("acme/dev/nobody", 1)
+        async with asyncio.timeout(DEADLINE_S):
+            while gateway.statistics.reconnects == 0:
+                await asyncio.sleep(0.01)
+        shown = gateway._uplink.dialer.carrier.pem()
+        assert shown is not None
+        assert shown.certificate == Path(files.certificate).read_bytes()
+        assert await gateway.renew_token() > 0  # and now to the new one
+        assert await gateway.registry.find() == []

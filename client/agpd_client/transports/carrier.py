@@ -29,6 +29,8 @@ class Carrier:
         self.address = address
         self._files = (certificate, key, ca)
         self._lease: local.Lease | None = None
+        self._context: ssl.SSLContext | None = None
+        self._pem: tls.Pem | None = None  # what that was made of
 
     async def connect(self, make_protocol: Callable[[], AnyProtocol], timeout: float) -> AnyProtocol:
         """A connected protocol, within `timeout` seconds. Raises `ConnectError` or `Unauthorized`."""
@@ -39,7 +41,7 @@ class Carrier:
             self._lease.gateway.attach(protocol)
             return protocol
         files = self.credentials()
-        context = None if files is None else tls.client_context(files)
+        context = None if files is None else self.context()
         try:
             async with asyncio.timeout(timeout):
                 return await self._dial(make_protocol, context)
@@ -76,10 +78,24 @@ class Carrier:
     def context(self) -> ssl.SSLContext:
         """To other ports of the gateway: as we connect to it, or, where that is not over TLS, as browsers do.
 
+        It stays the same until `refresh`, so that a token is bound to the certificate of the connection it is for.
         Raises `Unauthorized`, `ConnectError`.
         """
-        files = self.credentials()
-        return ssl.create_default_context() if files is None else tls.client_context(files)
+        if self._context is None:
+            files = self.credentials()
+            context = ssl.create_default_context() if files is None else tls.client_context(files)
+            self._pem = None if files is None else tls.read(files)
+            self._context = context
+        return self._context
+
+    def pem(self) -> tls.Pem | None:
+        """What `context` has loaded; None for carriers without TLS. Raises `Unauthorized`, `ConnectError`."""
+        self.context()
+        return self._pem
+
+    def refresh(self) -> None:
+        """The next connection, and the tokens for it, use the files as they are then."""
+        self._context = None
 
     async def _dial(
         self, make_protocol: Callable[[], AnyProtocol], context: ssl.SSLContext | None

@@ -1,10 +1,8 @@
 """gRPC to one control plane: a channel, its certificates, the token, and errors as the SDK raises them."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 # Before the import: with it, channels that come and go leak, and an agent does not fork.
@@ -26,7 +24,7 @@ from agpd_client.errors import (
 )
 from agpd_client.transports.address import Address
 from agpd_client.transports.carrier import warn_of_plaintext
-from agpd_client.transports.tls import Credentials
+from agpd_client.transports.tls import Pem
 
 Stubs = TypeVar("Stubs")
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
@@ -79,59 +77,27 @@ class _Line(Generic[Stubs]):
 class Rpc(Generic[Stubs]):
     """Calls to one control plane. The channel is made at the first call, on the loop of that call.
 
-    `files()` are the certificate, key and authorities to use, or None for plaintext; `token()` is the access token to
-    show, or empty; `make_stubs(channel)`. When the files are renewed, the next call has a new channel with them. A
-    token, however, is good for one certificate: while there is one, the channel stays until it is of no use any more.
+    `pem()` are the certificate, key and authorities to use, or None for plaintext: when they are others than before,
+    the next call has a new channel. `token()` is the access token to show, or empty. `make_stubs(channel)`.
     """
 
     def __init__(
         self,
         address: Address,
-        files: Callable[[], Credentials | None],
+        pem: Callable[[], Pem | None],
         token: Callable[[], str],
         make_stubs: Callable[[Any], Stubs],
     ) -> None:
         self.address = address
-        self._files = files
+        self._pem = pem
         self._token = token
         self._make_stubs = make_stubs
         self._lines: list[_Line[Stubs]] = []  # the last is the present one
-        self._read: tuple[object, ...] = ()  # what that was made of
-        self._failed = False  # the channel, or the token on it
+        self._shown: Pem | None = None  # what that was made of
         self._closed = False
 
     async def call(self, pick: Callable[[Stubs], Any], request: Any, timeout: float) -> Any:
         """The answer to one request, within `timeout` seconds. Raises what the control plane refuses with."""
-        try:
-            return await self._call(pick, request, timeout)
-        except AgpError as error:
-            if not self._another_may_do(error):
-                raise
-        return await self._call(pick, request, timeout)
-
-    async def stream(
-        self, pick: Callable[[Stubs], Any], request: Any, timeout: float, accepted: Callable[[], None]
-    ) -> AsyncGenerator[Any, None]:
-        """What a stream brings, until it ends; `accepted()` is called once the control plane has, within `timeout`.
-
-        The task that iterates may be cancelled: the call ends with it.
-        """
-        has_begun = False
-        while True:
-            try:
-                async with contextlib.aclosing(self._stream(pick, request, timeout)) as answers:
-                    async for answer in answers:
-                        if answer is not None:
-                            yield answer
-                        else:
-                            has_begun = True
-                            accepted()
-                return
-            except AgpError as error:
-                if has_begun or not self._another_may_do(error):
-                    raise
-
-    async def _call(self, pick: Callable[[Stubs], Any], request: Any, timeout: float) -> Any:
         with self._line() as line:
             try:
                 return await pick(line.stubs)(request, timeout=timeout, metadata=self._metadata())
@@ -142,15 +108,18 @@ class Rpc(Generic[Stubs]):
             except asyncio.CancelledError:
                 raise self._cut() from None
 
-    async def _stream(
-        self, pick: Callable[[Stubs], Any], request: Any, timeout: float
+    async def stream(
+        self, pick: Callable[[Stubs], Any], request: Any, timeout: float, accepted: Callable[[], None]
     ) -> AsyncGenerator[Any, None]:
-        """None once it is accepted, then its answers."""
+        """What a stream brings, until it ends; `accepted()` is called once the control plane has, within `timeout`.
+
+        The task that iterates may be cancelled: the call ends with it.
+        """
         with self._line() as line:
             call = pick(line.stubs)(request, metadata=self._metadata())
             try:
                 await self._begin(call, timeout)
-                yield None
+                accepted()
                 async for answer in call:
                     yield answer
             except grpc.aio.AioRpcError as error:
@@ -172,25 +141,15 @@ class Rpc(Generic[Stubs]):
     def _line(self) -> _Line[Stubs]:
         if self._closed:
             raise Closed("the gateway object was closed")
-        files, read = self._now()
-        if read != self._read and (self._failed or not self._lines or not self._token()):
-            channel = _open(self.address, files)
+        pem = self._pem()
+        if not self._lines or pem != self._shown:
+            channel = _open(self.address, pem)
             for line in self._lines:
                 line.retire()
             self._lines = [line for line in self._lines if line.closing is None or not line.closing.done()]
             self._lines.append(_Line(channel, self._make_stubs(channel)))
-            self._read, self._failed = read, False
+            self._shown = pem
         return self._lines[-1]
-
-    def _now(self) -> tuple[Credentials | None, tuple[object, ...]]:
-        """The files, and what tells them from those of another time."""
-        files = self._files()
-        return files, (None,) if files is None else (files, *map(_version, files))
-
-    def _another_may_do(self, error: AgpError) -> bool:
-        """Have the files been renewed, and the token with them? The next call tries that."""
-        self._failed = self._failed or isinstance(error, ConnectError | Unauthorized)
-        return error.code is Code.INVALID_TOKEN and not self._closed and self._now()[1] != self._read
 
     def _metadata(self) -> list[tuple[str, str]]:
         token = self._token()
@@ -241,24 +200,9 @@ class Rpc(Generic[Stubs]):
         return asyncio.CancelledError()
 
 
-def _open(address: Address, files: Credentials | None) -> Any:
-    if files is None:
+def _open(address: Address, pem: Pem | None) -> Any:
+    if pem is None:
         warn_of_plaintext(address)
         return grpc.aio.insecure_channel(str(address), options=OPTIONS)
-    credentials = grpc.ssl_channel_credentials(*map(_content, (files.ca, files.key, files.certificate)))
+    credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate)
     return grpc.aio.secure_channel(str(address), credentials, options=OPTIONS)
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise Unauthorized(f"cannot read {path}: {error.strerror}") from error
-
-
-def _version(path: str) -> tuple[int, int]:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise Unauthorized(f"cannot read {path}: {error.strerror}") from error
-    return found.st_mtime_ns, found.st_ino

@@ -2,6 +2,7 @@
 
 Certificates live for a day: a file that was renewed is used by the next connection."""
 
+import dataclasses
 import os
 import ssl
 from collections.abc import Mapping
@@ -20,6 +21,15 @@ class Credentials(NamedTuple):
     certificate: str
     key: str
     ca: str
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Pem:
+    """What such files hold."""
+
+    certificate: bytes
+    key: bytes
+    ca: bytes
 
 
 def development_directory(environ: Mapping[str, str]) -> Path:
@@ -66,6 +76,11 @@ def credentials(
     return found
 
 
+def read(files: Credentials) -> Pem:
+    """Raises `Unauthorized` that names the file."""
+    return Pem(*map(_content, files))
+
+
 def client_context(files: Credentials) -> ssl.SSLContext:
     """TLS 1.3, both sides with certificates. Raises `Unauthorized` that names the file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -93,6 +108,13 @@ def explain(error: ssl.SSLError, address: Address, files: Credentials | None) ->
         )
     used = f"; we showed {files.certificate}, checked with {files.ca}" if files else ""
     return Unauthorized(f"TLS with the gateway at {address} failed: {_reason(error)}{used}")
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise Unauthorized(f"cannot read {path}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -102,3 +102,24 @@ async def test_a_server_that_does_not_speak_tls(
             await reached.connect(asyncio.Protocol, timeout_s)
         await served.wait()
     await reached.release()
+
+
+def test_renewed_files_are_not_used_before_the_next_connection(tmp_path: Path) -> None:
+    development(tmp_path, time.time())
+    files = [tmp_path / name for name in ("agent.pem", "agent.key", "ca.pem")]
+    carrier = Carrier(Address("tls", "127.0.0.1", 1), *files)
+    context, pem = carrier.context(), carrier.pem()
+    assert pem is not None
+    assert [pem.certificate, pem.key, pem.ca] == [file.read_bytes() for file in files]
+    files[2].write_bytes(pem.ca + b"\n")
+    assert carrier.context() is context
+    assert carrier.pem() is pem
+    carrier.refresh()
+    renewed = carrier.pem()
+    assert renewed is not None
+    assert renewed.ca == pem.ca + b"\n"
+    assert carrier.context() is not context
+
+
+def test_without_tls_there_are_no_files() -> None:
+    assert Carrier(Address("tcp", "127.0.0.1", 1)).pem() is None

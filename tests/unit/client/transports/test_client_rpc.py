@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from agpd_client.errors import AgpError
 from agpd_client.transports import carrier
 from agpd_client.transports.address import Address
 from agpd_client.transports.rpc import Rpc
-from agpd_client.transports.tls import Credentials
+from agpd_client.transports.tls import Credentials, Pem, read
 
 KEY = messages.InstanceKey(instance="acme/prod/writer/1")
 
@@ -40,8 +39,9 @@ class World:
     def renew(self) -> None:
         self.authority.issue_agent(parse_pattern("acme/*"), self.directory / "agent", time.time(), 60.0)
 
-    def files(self) -> Credentials:
-        return Credentials(*(str(self.directory / name) for name in ("agent.pem", "agent.key", "ca.pem")))
+    def pem(self) -> Pem:
+        names = ("agent.pem", "agent.key", "ca.pem")
+        return read(Credentials(*(str(self.directory / name) for name in names)))
 
     def server(self) -> grpc.ServerCredentials:
         pair = (self.gateway.key.read_bytes(), self.gateway.certificate.read_bytes())
@@ -60,9 +60,9 @@ def watch(stubs: Any) -> Any:
     return stubs[1].Watch
 
 
-def to(server: ScriptedRegistry, files: Any = lambda: None, token: Any = str) -> Rpc[Any]:
-    address = Address("tcp" if files() is None else "tls", "127.0.0.1", server.port)
-    return Rpc(address, files, token, stubs)
+def to(server: ScriptedRegistry, pem: Any = lambda: None, token: Any = str) -> Rpc[Any]:
+    address = Address("tcp" if pem() is None else "tls", "127.0.0.1", server.port)
+    return Rpc(address, pem, token, stubs)
 
 
 async def beat(rpc: Rpc[Any], timeout: float = 10.0) -> Any:
@@ -94,7 +94,7 @@ async def secure(tmp_path: Path) -> AsyncIterator[tuple[World, ScriptedRegistry]
 
 async def test_mutual_tls_with_the_files_of_the_connection(secure: tuple[World, ScriptedRegistry]) -> None:
     world, server = secure
-    rpc = to(server, world.files)
+    rpc = to(server, world.pem)
     assert (await beat(rpc)).name == KEY.instance
     await rpc.close()
 
@@ -103,7 +103,7 @@ async def test_renewed_files_are_used_by_the_next_call_and_a_stream_that_runs_is
     secure: tuple[World, ScriptedRegistry],
 ) -> None:
     world, server = secure
-    rpc = to(server, world.files)
+    rpc = to(server, world.pem)
     stream = rpc.stream(watch, messages.Query(), 10.0, lambda: None)
     for number in range(2):
         server.events.put_nowait(messages.AgentEvent(kind=str(number)))
@@ -118,71 +118,12 @@ async def test_renewed_files_are_used_by_the_next_call_and_a_stream_that_runs_is
     await rpc.close()
 
 
-async def test_a_token_keeps_the_certificate_it_was_issued_to_until_it_is_not_accepted_any_more(
-    secure: tuple[World, ScriptedRegistry],
-) -> None:
-    world, server = secure
-    rpc = to(server, world.files, lambda: "token")
-    await beat(rpc)
-    world.renew()
-    await beat(rpc)
-    server.failures.append(Code.INVALID_TOKEN)
-    await beat(rpc)
-    first, second, third, fourth = server.certificates
-    assert first == second == third != fourth
-    world.renew()
-    server.failures.append(Code.INVALID_TOKEN)
-    server.events.put_nowait(messages.AgentEvent(kind="changed"))
-    stream = rpc.stream(watch, messages.Query(), 10.0, lambda: None)
-    assert (await anext(stream)).kind == "changed"
-    await stream.aclose()
-    assert server.certificates[-2] == fourth != server.certificates[-1]
-    await rpc.close()
-
-
-async def test_a_token_that_is_not_accepted_is_not_shown_again_with_the_same_certificate(
-    secure: tuple[World, ScriptedRegistry],
-) -> None:
-    world, server = secure
-    rpc = to(server, world.files, lambda: "token")
-    server.failures.append(Code.INVALID_TOKEN)
-    with pytest.raises(AgpError, match="as the test says"):
-        await beat(rpc)
-    assert server.calls == ["Heartbeat"]
-    world.renew()  # whoever could not connect, or was refused, takes the new files with the next call
-    await beat(rpc)
-    first, second = server.certificates
-    assert first != second
-    await rpc.close()
-
-
-async def test_a_stream_that_has_begun_is_not_begun_again(secure: tuple[World, ScriptedRegistry]) -> None:
-    world, server = secure
-    rpc = to(server, world.files, lambda: "token")
-    stream = rpc.stream(watch, messages.Query(), 10.0, world.renew)
-    server.events.put_nowait(Code.INVALID_TOKEN)
-    with pytest.raises(AgpError) as caught:
-        await anext(stream)
-    assert caught.value.code is Code.INVALID_TOKEN
-    assert server.calls == ["Watch"]
-    await rpc.close()
-
-
 async def test_a_server_of_another_authority_is_not_trusted(
     secure: tuple[World, ScriptedRegistry], tmp_path: Path
 ) -> None:
     other = World(tmp_path / "other", "other")
-    rpc = to(secure[1], other.files)
+    rpc = to(secure[1], other.pem)
     with pytest.raises(agp.Unauthorized, match="pass ca= with its authority"):
-        await beat(rpc)
-    await rpc.close()
-
-
-async def test_files_that_are_not_there_are_named(secure: tuple[World, ScriptedRegistry]) -> None:
-    world, server = secure
-    rpc = to(server, world.files)
-    shutil.move(world.files().key, world.directory / "elsewhere")
-    with pytest.raises(agp.Unauthorized, match=r"agent\.key"):
         await beat(rpc)
     await rpc.close()
 

@@ -6,7 +6,7 @@ import pytest
 
 from agpd_client.errors import ConnectError, Unauthorized
 from agpd_client.transports.address import Address
-from agpd_client.transports.tls import Credentials, client_context, credentials, development_directory
+from agpd_client.transports.tls import Credentials, client_context, credentials, development_directory, read
 
 HERE, AWAY = Address("tls", "127.0.0.1", 7420), Address("tls", "gw.example", 7420)
 
@@ -37,3 +37,17 @@ def test_development_files_are_for_loopback(tmp_path: Path) -> None:
 def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(Unauthorized, match=r"authority file .*none\.pem"):
         client_context(Credentials("c", "k", str(tmp_path / "none.pem")))
+
+
+def test_what_files_hold_is_read_and_not_shown(tmp_path: Path) -> None:
+    names = ("certificate", "key", "ca")
+    for name in names:
+        (tmp_path / name).write_text(f"-{name}-")
+    files = Credentials(*(str(tmp_path / name) for name in names))
+    pem = read(files)
+    assert (pem.certificate, pem.key, pem.ca) == (b"-certificate-", b"-key-", b"-ca-")
+    assert pem == read(files)
+    assert "-key-" not in repr(pem)
+    (tmp_path / "key").unlink()
+    with pytest.raises(Unauthorized, match=r"cannot read .*key"):
+        read(files)
