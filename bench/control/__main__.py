@@ -30,8 +30,8 @@ from bench.load.run import run as run_case
 AGENTS = 100_000
 ROUNDS = 3
 STEADY = ("token=20", "register=100", "find=50")
-PAIR = Case("rr", "", 256, True, By.NATIVE, 20_000, 1, 1, 1)
-LOAD_S = 60.0
+PAIR = Case("rr", "", 256, True, By.NATIVE, 40_000, 1, 1, 1)
+LOAD_S = 30.0
 TOKENS_S = 10.0
 TIMEOUT_S = 600.0
 
@@ -40,7 +40,7 @@ def _json(*arguments: object) -> Any:
     """What one of our programs prints."""
     argv = [sys.executable, "-m", *map(str, arguments)]
     done = subprocess.run(argv, stdout=subprocess.PIPE, timeout=TIMEOUT_S, check=True)
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @contextmanager
@@ -64,6 +64,8 @@ def _load(http: int, directory: Path) -> Iterator[dict[str, Any]]:
     measured: dict[str, Any] = {}
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
+        assert process.stdout is not None
+        process.stdout.readline()  # ready
         yield measured
         measured.update(json.loads(process.communicate(timeout=2 * LOAD_S)[0]))
     finally:

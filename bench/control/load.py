@@ -1,4 +1,4 @@
-"""Asks a running gateway over HTTPS, as much as it answers or at a steady rate. Prints JSON.
+"""Asks a running gateway over HTTPS, as much as it answers or at a steady rate. Prints `ready`, then JSON.
 
     python -m bench.control.load PORT DIRECTORY SECONDS KIND=RATE ...
 
@@ -76,17 +76,24 @@ def requests(directory: Path) -> dict[str, Callable[[], bytes]]:
     }
 
 
-async def run(port: int, directory: Path, seconds: float, kind: str, rate: float) -> dict[str, Any]:
-    """What it took: requests in a second, and how long they took, from when they were due."""
-    make = requests(directory)[kind]
+async def connect(port: int, directory: Path, make: Callable[[], bytes]) -> list[Connection]:
+    """Open connections, of which the first has been answered: a secret that was verified is known from then on."""
     context = ssl.create_default_context(cafile=str(directory / "ca.pem"))
     context.check_hostname = False
     context.load_cert_chain(directory / "agent.pem", directory / "agent.key")
+    opened = [
+        Connection(*await asyncio.open_connection("127.0.0.1", port, ssl=context)) for _ in range(CONNECTIONS)
+    ]
+    await opened[0].ask(make())
+    return opened
+
+
+async def run(
+    connections: list[Connection], make: Callable[[], bytes], seconds: float, rate: float
+) -> dict[str, Any]:
+    """What it took: requests in a second, and how long they took, from when they were due."""
     taken: list[float] = []
     due = itertools.count()
-    opened = [await asyncio.open_connection("127.0.0.1", port, ssl=context) for _ in range(CONNECTIONS)]
-    first, *_ = connections = [Connection(*streams) for streams in opened]
-    await first.ask(make())  # a secret that has been verified is known from then on
     begin = time.perf_counter()
 
     async def ask(connection: Connection) -> None:
@@ -105,8 +112,13 @@ async def run(port: int, directory: Path, seconds: float, kind: str, rate: float
 
 
 async def main(port: int, directory: Path, seconds: float, rates: dict[str, float]) -> dict[str, Any]:
-    """All kinds at the same time."""
-    done = await asyncio.gather(*(run(port, directory, seconds, kind, rate) for kind, rate in rates.items()))
+    """All kinds at the same time. Prints `ready` when it begins."""
+    make = requests(directory)
+    opened = {kind: await connect(port, directory, make[kind]) for kind in rates}
+    print("ready", flush=True)
+    done = await asyncio.gather(
+        *(run(opened[kind], make[kind], seconds, rate) for kind, rate in rates.items())
+    )
     return dict(zip(rates, done, strict=True))
 
 
