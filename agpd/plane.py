@@ -132,7 +132,10 @@ class Plane:
         loop = asyncio.get_running_loop()
         while True:
             round_ = asyncio.ensure_future(self.control.tick(self.control.clock()))
-            await asyncio.wait((round_,))
+            try:
+                await asyncio.wait((round_,))
+            finally:
+                round_.cancel()  # when everything ends
             error = round_.exception()
             if isinstance(error, Refused):
                 event(_log, logging.WARNING, "the control plane could not do its rounds", problem=str(error))

@@ -102,7 +102,6 @@ def test_a_missing_package_is_named_with_the_way_out(tmp_path: Path, missing: st
     program = f"""
 import asyncio, sys
 sys.modules[{missing!r}] = None
-from agpd import plane
 from agpd.app import Gateway
 from agpd.config import Config, Control, Listen
 async def main():
