@@ -41,8 +41,10 @@ def test_flags_permit_nothing_by_themselves() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["agp:fly:acme/*", "agp:publish:", "agp:publish:Acme/*", "agp:publish", "openid", "agp:publish:*  agp:admin", " "]
-    + ["agp:publish:acme/*/x", "AGP:ADMIN", "agp:publish:a/b/c/d/e", "agp:admin ", "agp:publish:" + "a" * 3000],
+    [
+        *("agp:fly:acme/*", "agp:publish:", "agp:publish:Acme/*", "agp:publish", "openid", "agp:publish:*  agp:admin"),
+        *(" ", "agp:publish:acme/*/x", "AGP:ADMIN", "agp:publish:a/b/c/d/e", "agp:admin ", "agp:publish:" + "a" * 3000),
+    ],
 )  # fmt: skip
 def test_what_is_no_scope_is_refused(text: str) -> None:
     with pytest.raises(Refused) as caught:
