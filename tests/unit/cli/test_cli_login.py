@@ -1,12 +1,18 @@
 """Logging in by each way, and who one is then."""
 
+import os
+import pty
 import stat
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from scenarios.ctl import Ctl
+from scenarios.dev import DEADLINE_S, environment
 
 from agpd.cli.contexts import Context
 
@@ -41,7 +47,35 @@ def test_a_secret_becomes_a_token_and_is_not_kept(ctl: Ctl, way: str) -> None:
 
 
 def test_the_secret_is_asked_for_without_echo(ctl: Ctl) -> None:
-    """Without a terminal to ask at, it says how to give it."""
+    secret = secret_of(ctl, "acme-admin")
+    primary, secondary = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from agpd.cli.main import agpctl; agpctl()", *login(ctl, "acme-admin")],
+        env=environment(ctl.state.parent) | ctl.environ,
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+    )
+    os.close(secondary)
+    shown = read_until(primary, b"Secret of acme-admin: ")
+    while termios.tcgetattr(primary)[3] & termios.ECHO:  # it is switched off after the prompt
+        os.sched_yield()
+    os.write(primary, f"{secret}\n".encode())
+    shown += read_until(primary, b"context acme-admin")
+    assert process.wait(DEADLINE_S) == 0
+    os.close(primary)
+    assert secret.encode() not in shown
+    assert b"logged in to" in shown
+
+
+def read_until(terminal: int, end: bytes) -> bytes:
+    data = b""
+    while end not in data:
+        data += os.read(terminal, 1000)
+    return data
+
+
+def test_without_a_terminal_it_says_how_to_give_the_secret(ctl: Ctl) -> None:
     assert "give --secret-file FILE" in ctl.fails(*login(ctl, "acme-admin"))
 
 
