@@ -17,8 +17,8 @@ _PAGE = """# The API of the control plane
 <!-- Written by scripts/api.py; edit the code it is written from. -->
 
 With `control.enabled` a gateway serves its control plane as REST and OAuth 2.0 at `listen.http` and as gRPC at
-`listen.grpc`. Both do the same with the same resources; REST describes them at `/v1/openapi.json` (OpenAPI 3.1), gRPC in
-`proto/agpd/control/v1/control.proto`.
+`listen.grpc`. Both do the same with the same resources; REST describes them at `/v1/openapi.json` (OpenAPI 3.1), gRPC
+in `proto/agpd/control/v1/control.proto`.
 
 ## Who may ask
 
@@ -30,9 +30,9 @@ With `control.enabled` a gateway serves its control plane as REST and OAuth 2.0 
 | both | what the token says; both must be of one organization, and a bound token needs its certificate |
 | a certificate for `agp://*` (development) | an operator |
 
-REST takes the token as `Authorization: Bearer ...`, a certificate is optional. gRPC takes it as metadata `authorization`
-and needs a certificate. TLS is 1.3 with the certificate of the gateway, and a reload of it reaches both. There are no
-cookies and no CORS.
+REST takes the token as `Authorization: Bearer ...`, a certificate is optional. gRPC takes it as metadata
+`authorization` and needs a certificate. TLS is 1.3 with the certificate of the gateway, and a reload of it reaches
+both. There are no cookies and no CORS.
 
 What belongs to another tenant is answered as if it did not exist. An address with too many failed authentications
 (`control.unauthenticated_per_second`) and a caller with too many requests (`control.requests_per_second`) get 429 with
@@ -45,8 +45,9 @@ What belongs to another tenant is answered as if it did not exist. An address wi
  "remedy": "look at what there is with `agpctl get`"}}
 ```
 
-The [catalogue](errors.md) has all codes with their HTTP and gRPC statuses. Over gRPC the text is the message of the status,
-and the trailing metadata have `agpd-code` and `agpd-code-name`. The OAuth 2.0 endpoints answer as RFC 6749 has it.
+The [catalogue](errors.md) has all codes with their HTTP and gRPC statuses. Over gRPC the text is the message of the
+status, and the trailing metadata have `agpd-code` and `agpd-code-name`. The OAuth 2.0 endpoints answer
+as RFC 6749 has it.
 
 ## REST
 
@@ -78,8 +79,8 @@ The issuer of a tenant is `{{control.public_url}}/t/{{tenant}}`; [tokens](../how
 
 {services}
 
-Fields that hold any JSON object (`card`, `jwks`, `detail`, `claims`) are texts of JSON. What is not set takes the default
-of the resource. `Discovery/Watch` misses no change from the initial metadata on.
+Fields that hold any JSON object (`card`, `jwks`, `detail`, `claims`) are texts of JSON. What is not set takes the
+default of the resource. `Discovery/Watch` misses no change from the initial metadata on.
 """
 
 
@@ -89,7 +90,7 @@ def page() -> str:
 
 
 def _operations() -> str:
-    rows = ["| | | |", "|---|---|---|"]
+    rows = ["| method | path | what it does |", "|---|---|---|"]
     rows += [f"| {one.method} | `{one.path}` | {one.summary} |" for one in OPERATIONS]
     return "\n".join(rows)
 

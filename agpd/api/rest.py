@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from agpd.api.callers import Callers, Session
 from agpd.api.operations import ID, IDS, OPERATIONS, SEGMENT, Ask, Operation
@@ -69,7 +70,7 @@ class Rest:
         events = operation.stream(control, session.caller, ask)
         stream = Stream(events, lambda: not self._closing() and callers.still_good(session, control.clock()))
         await stream.__aenter__()
-        return StreamingResponse(_server_sent(stream), media_type="text/event-stream")
+        return EventsResponse(stream)
 
 
 def authenticate(callers: Callers, request: Request) -> Session:
@@ -181,11 +182,25 @@ def _parameter(name: str, texts: list[str], sample: Any) -> Any:
     return int(text) if isinstance(sample, int) and _NUMBER.match(text) else text
 
 
+class EventsResponse(StreamingResponse):
+    """Events of an entered stream as text/event-stream. The stream is left whenever and however the answer ends."""
+
+    def __init__(self, stream: Stream[Any]) -> None:
+        super().__init__(_server_sent(stream), media_type="text/event-stream")
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._stream.__aexit__()
+
+
 async def _server_sent(stream: Stream[Any]) -> AsyncIterator[bytes]:
-    """The events as text/event-stream, a comment each `KEEP_ALIVE_S`; a refusal is the last event, `error`."""
+    """A comment each `KEEP_ALIVE_S`; a refusal is the last event, `error`."""
     quiet = 0.0
+    yield b": watching\n\n"
     try:
-        yield b": watching\n\n"
         async for item in stream:
             quiet = quiet + CHECK_S if item is None else 0.0
             if item is not None:
@@ -195,5 +210,3 @@ async def _server_sent(stream: Stream[Any]) -> AsyncIterator[bytes]:
                 yield b": still here\n\n"
     except AgpdError as error:
         yield b"event: error\ndata: %s\n\n" % msgspec.json.encode(problem(error))
-    finally:
-        await stream.__aexit__()

@@ -8,9 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 from scenarios.control_world import OPERATOR, ControlWorld
+from starlette.requests import ClientDisconnect
 
 from agpd.api import rest
-from agpd.control.resources import Agent, AgentType, Namespace, Tenant
+from agpd.api.streams import Stream
+from agpd.control.resources import Agent, AgentType, Namespace, Query, Tenant
 
 NAUGHTY = (
     "", " ", "null", "NULL", "undefined", "true", "0", "-1", "1/0", "0x0", "NaN", "Infinity", "1e400",
@@ -257,6 +259,26 @@ async def test_who_leaves_a_watch_is_not_watched_for(
     async with asyncio.timeout(10):
         while world.control._feed._watches:
             await asyncio.sleep(0.01)
+
+
+async def test_a_watch_that_nobody_reads_any_more_before_it_began_is_left(
+    world: ControlWorld, operator: httpx2.AsyncClient
+) -> None:
+    source = world.control.discovery.watch(OPERATOR, Query())
+    stream = await Stream(source, lambda: True).__aenter__()
+    del source
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def refuse(message: object) -> None:
+        raise ConnectionResetError
+
+    scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
+    with pytest.raises((ConnectionResetError, ClientDisconnect)):
+        await rest.EventsResponse(stream)(scope, gone, refuse)
+    assert stream._next is not None
+    assert stream._next.cancelled()
 
 
 async def test_tenants_come_in_pages(world: ControlWorld, operator: httpx2.AsyncClient) -> None:
