@@ -29,7 +29,7 @@ test: setup ## run the tests; those of the hot path once more with its twin in P
 scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections
 	$(BIN)/pytest tests -q -m scale -rP
 
-tenants: setup ## 100,000 random steps of three tenants against the model of what may cross, about 3 minutes
+tenants: setup ## 100,000 random steps of three tenants against the model of what may cross, about 5 minutes
 	$(BIN)/pytest tests/property/test_tenants_model.py -q -m slow
 
 lint: setup ## formatting and lint

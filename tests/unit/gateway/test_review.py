@@ -129,6 +129,8 @@ def test_a_revoked_grant_closes_the_handle_and_forgets_the_flow(world, kind, to)
     sender.peer.expect_refused(Code.UNKNOWN_HANDLE)
     may_not_open(sender, to)
     assert (receiver.peer.read(), len(sender.peer.link.flows)) == ([], 0)
+    receiver.unregister()
+    assert handle not in world.hub.router.entries, "nobody needs it any more"
 
 
 def test_who_may_only_ask_does_not_publish_on_the_same_flow(world):
