@@ -27,8 +27,9 @@ from scenarios.rules import Crossing
 from agpd.errors import Code, Refused
 from agpd.names import Name, Pattern
 from agpd.routing.connections import Agent
-from agpd.routing.fanout import Decision, Hop, reach
+from agpd.routing.fanout import Decision, Hop
 from agpd.routing.router import Router
+from agpd.routing.routes import Standing
 from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions, TypeEntry
 
 ORGANIZATIONS = ("red", "green", "blue")
@@ -577,16 +578,15 @@ class ForgetsNothing(Router):
         return super().detach(link)
 
 
-class StandsForAnybody(Router):
-    """A standing route leads to foreign subscribers of its type too."""
+class StandsForOthers(Router):
+    """Another tenant's standing routes are used."""
 
-    def _some_of(self, topic: Name, sender: Agent) -> Decision:
-        found = self._subscriptions.find_type(topic)
-        return reach([] if found is None else found.members, sender, 1, self.choose)
+    def standing(self, organization: str) -> Standing:
+        return {prefix: via for table in self._standing.values() for prefix, via in table.items()}
 
 
 FAULTS = [
-    StandsForAnybody,
+    StandsForOthers,
     CrossesAlways,
     OneTrieForAll,
     TellsTheSender,
