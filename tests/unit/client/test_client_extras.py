@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import agpd_client as agp
+from agpd_client.extras import registry_class
 from agpd_client.registry import Registry
 
 WITHOUT = """
@@ -51,6 +52,22 @@ def test_a_missing_package_is_a_typed_error_with_the_command(name: str) -> None:
 def test_a_fault_of_our_own_is_not_taken_for_a_missing_package() -> None:
     done = python(WITHOUT.replace('.partition(".")[0] == {name!r}', '.startswith("agpd._proto")'))
     assert done.startswith("ModuleNotFoundError 0 ")
+
+
+@pytest.mark.parametrize(
+    ("lost", "error"), [("grpc", agp.NotInstalled), ("agpd._proto", ModuleNotFoundError)]
+)
+def test_what_is_missing_decides_the_error(
+    monkeypatch: pytest.MonkeyPatch, lost: str, error: type[ImportError]
+) -> None:
+    for module in ("agpd_client.registry", "agpd_client.transports.rpc"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, lost, None)
+    with pytest.raises(error) as caught:
+        registry_class()
+    assert type(caught.value) is error
+    monkeypatch.undo()
+    assert registry_class().__name__ == "Registry"
 
 
 async def test_the_registry_is_one_object_and_needs_an_open_gateway() -> None:
