@@ -39,7 +39,7 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, str, str]:
     """Status, and name and number of the code."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    trailing = dict(caught.value.trailing_metadata() or ())
+    trailing = dict(iter(caught.value.trailing_metadata() or ()))
     return caught.value.code(), trailing["agpd-code-name"], trailing["agpd-code"]
 
 
@@ -202,6 +202,32 @@ async def test_without_a_certificate_nobody_gets_in_and_a_revoked_one_neither(wo
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stubs.TenantsStub(channel).Get(pb.Key(key="acme"))
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_one_token_only_is_taken(channel: grpc.aio.Channel) -> None:
+    twice = (("authorization", "Bearer a"), ("authorization", "Bearer b"))
+    call = stubs.TenantsStub(channel).Get(pb.Key(key="acme"), metadata=twice)
+    assert (await refused(call))[1:3] == ("INVALID_TOKEN", ANY_TWICE)
+
+
+async def test_a_watch_ends_when_its_certificate_is_revoked_or_its_tenant_suspended(
+    world: ControlWorld, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "agpd.api")
+    acme, globex = world.issue("acme/*"), world.issue("globex/*")
+    async with world.channel(acme) as one, world.channel(globex) as other:
+        first, second = (stubs.DiscoveryStub(each).Watch(pb.Query()) for each in (one, other))
+        await first.initial_metadata()
+        await second.initial_metadata()
+        assert world.authority is not None
+        world.authority.revoke(acme.serial, world.gateway._wall_clock())
+        world.gateway.reload()
+        assert [event async for event in first] == []
+        await refused(stubs.AuditStub(other).Verify(pb.Empty()))
+        await world.tenant("globex", suspended=True)
+        assert [event async for event in second] == []
+    (record,) = (one for one in caplog.records if one.getMessage() == "not permitted")
+    assert record.fields["operation"] == "Audit/Verify"  # type: ignore[attr-defined]
 
 
 async def test_a_new_certificate_of_the_gateway_is_shown_without_a_restart(world: ControlWorld) -> None:

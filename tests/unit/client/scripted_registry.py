@@ -56,7 +56,7 @@ class ScriptedRegistry(services.RegistryServicer, services.DiscoveryServicer):  
     async def _begin(self, name: str, request: Any, context: Any) -> None:
         self.calls.append(name)
         self.asked.append(request)
-        self.tokens.append(str(dict(context.invocation_metadata()).get("authorization", "")))
+        self.tokens.append(str(dict(iter(context.invocation_metadata())).get("authorization", "")))
         self.certificates += context.auth_context().get("x509_pem_cert", [])
         if self.held is not None:
             await self.held.wait()
