@@ -100,6 +100,21 @@ agent = Table(
     Index("ix_agent_found", "organization", "namespace", "type", "id"),
 )
 
+# Types whose labels or capabilities have changed, and the identity of the last agent that has been given the new ones.
+type_change = Table(
+    "type_change",
+    metadata,
+    Column("organization", SEGMENT, primary_key=True),
+    Column("namespace", SEGMENT, primary_key=True),
+    Column("type", SEGMENT, primary_key=True),
+    Column("after", SEGMENT, nullable=False),
+    ForeignKeyConstraint(
+        ["organization", "namespace", "type"],
+        ["agent_type.organization", "agent_type.namespace", "agent_type.name"],
+        ondelete="CASCADE",
+    ),
+)
+
 # Labels and capabilities once more, with those of the agent's type, and whether an instance runs: agents are found by
 # them. The names are here too, so that what others have registered costs nobody's search anything.
 agent_tag = Table(

@@ -53,7 +53,7 @@ class Control:
         self.tenants = Tenants(store, settings.page_limit)
         self.namespaces = Namespaces(store, settings.page_limit)
         self.types = Types(store, settings.page_limit)
-        self.timed: list[Timed] = []  # services that have something to do as time goes by
+        self.timed: list[Timed] = [self.types]  # services that have something to do as time goes by
         self.policies = Policies(store, operator_grants)
         self.grants = Grants(store, self.policies, settings.page_limit)
         self.routes = Routes(store, settings.page_limit)

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
-from agpd.control.model import agent, agent_tag, agent_type
+from agpd.control.model import agent_type
 from agpd.control.rows import keys_of
 from agpd.names import Name
 
@@ -68,39 +68,6 @@ def row(
         "namespace": type_name.namespace,
         "type": type_name.type,
     }
-
-
-def inherit(connection: Connection, type_name: Name, before: Tags, after: Tags) -> None:
-    """Let all agents of a type that had the tags `before` have `after`. Statements: two for each tag that differs."""
-    for (kind, key), value in before.items():
-        if after.get((kind, key)) != value:
-            _disinherit(connection, type_name, kind, key, value)
-    for (kind, key), value in after.items():
-        if before.get((kind, key)) != value:
-            _bequeath(connection, type_name, kind, key, value)
-
-
-def _disinherit(connection: Connection, type_name: Name, kind: str, key: str, value: str) -> None:
-    tag = agent_tag.c
-    connection.execute(
-        agent_tag.delete().where(
-            tag.kind == kind,
-            tag.key == key,
-            tag.value == value,
-            of_type(agent_tag.c, type_name),
-            tag.inherited.is_(True),
-        )
-    )
-
-
-def _bequeath(connection: Connection, type_name: Name, kind: str, key: str, value: str) -> None:
-    tag = agent_tag.c
-    own = exists().where(tag.agent == agent.c.id, tag.kind == kind, tag.key == key)
-    constants = row(0, type_name, kind, key, value, inherited=True)
-    del constants["agent"]
-    columns = [literal(constant, tag[name].type) for name, constant in constants.items()]
-    heirs = select(agent.c.id, *columns).where(of_type(agent.c, type_name), ~own)
-    connection.execute(agent_tag.insert().from_select(["agent", *constants], heirs))
 
 
 def of_type(columns: Any, type_name: Name) -> ColumnElement[bool]:

@@ -1,12 +1,14 @@
 """Tenants, their namespaces, and the types of agents in those: three kinds of `NamedService`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_
 
-from agpd.control import tags
+from agpd.control import spreading, tags
 from agpd.control.caller import OPERATOR_TENANT, Caller, Role, missing
+from agpd.control.checks import split_name
 from agpd.control.model import agent, agent_type, client, grant, issuer, namespace, route, signing_key, tenant
 from agpd.control.named import Key, NamedService, check_none
 from agpd.control.resources import AgentType, Namespace, Quotas, Tenant
@@ -14,6 +16,7 @@ from agpd.control.store import Notes
 from agpd.errors import Code, Refused
 from agpd.names import Name, parse_pattern
 
+PARTS_IN_A_TICK = 20
 OPERATORS_FIELDS = frozenset({"suspended", "quotas"})
 
 
@@ -94,8 +97,8 @@ class Namespaces(NamedService[Namespace]):
 class Types(NamedService[AgentType]):
     """The administrators of a tenant write them, all its agents read them. Key: `organization/namespace/type`.
 
-    A type's agents are found by its labels and capabilities. When those change, one statement for each changes all its
-    agents: for 100,000 of them other writers wait for some seconds.
+    A type's agents are found by its labels and capabilities. Those of a large type are changed in parts: `put` returns
+    after the last; if it does not live to see that, or a gateway ends meanwhile, `tick` goes on.
     """
 
     kind, shape, table = "type", "organization/namespace/type", agent_type
@@ -123,11 +126,35 @@ class Types(NamedService[AgentType]):
             raise missing(f"namespace {key[0]}/{key[1]}; an administrator of {key[0]} creates it")
         self.create(connection, notes, caller, key, resource)
 
+    async def put(self, caller: Caller, resource: AgentType, *, create: bool = False) -> AgentType:
+        """As of all kinds; all agents of the type are then found by what it has now."""
+        done = await super().put(caller, resource, create=create)
+        await self._finish(Name(*split_name(resource.name, self.shape)))
+        return done
+
+    async def tick(self, now: float) -> None:
+        """Finish changes that were left; a bounded part of them each second."""
+        for _ in range(PARTS_IN_A_TICK):
+            left = await self._store.read(spreading.any_left)
+            if left is None:
+                return
+            await self._store.write(partial(_go_on, left))
+
+    async def _finish(self, type_name: Name) -> None:
+        left = await self._store.read(lambda connection: spreading.is_left(connection, type_name))
+        while left:
+            left = await self._store.write(partial(_go_on, type_name))
+
     def _spread(self, connection: Connection, key: Key, before: AgentType, after: AgentType) -> None:
         old, new = (tags.tags_of(each.labels, each.capabilities) for each in (before, after))
-        tags.inherit(connection, Name(*key), old, new)
+        if old != new:
+            spreading.begin(connection, Name(*key))
 
     def _check_empty(self, connection: Connection, key: Key) -> None:
         check_none(
             connection, "agents", self._called(key), tags.of_type(agent.c, Name(*key)), agent.c.identity
         )
+
+
+def _go_on(type_name: Name, connection: Connection, _: Notes) -> bool:
+    return spreading.go_on(connection, type_name)

@@ -294,6 +294,36 @@ def upgrade() -> None:
     )
     op.create_index("ix_agent_found", "agent", ["organization", "namespace", "type", "id"], unique=False)
     op.create_table(
+        "type_change",
+        sa.Column(
+            "organization",
+            sa.String(length=63).with_variant(sa.String(length=63, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "namespace",
+            sa.String(length=63).with_variant(sa.String(length=63, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "type",
+            sa.String(length=63).with_variant(sa.String(length=63, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "after",
+            sa.String(length=63).with_variant(sa.String(length=63, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization", "namespace", "type"],
+            ["agent_type.organization", "agent_type.namespace", "agent_type.name"],
+            name=op.f("fk_type_change_organization_agent_type"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("organization", "namespace", "type", name=op.f("pk_type_change")),
+    )
+    op.create_table(
         "agent_tag",
         sa.Column("agent", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.String(length=1), nullable=False),
