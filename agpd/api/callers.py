@@ -1,6 +1,7 @@
 """Who asks: a client certificate, an access token, or both, become a `Caller`."""
 
 import ipaddress
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,17 +14,25 @@ from agpd.control.service import Control
 from agpd.control.verifying import Verified
 from agpd.errors import AgpdError, Code, Refused
 from agpd.gateway.principal import Principal
+from agpd.telemetry.logs import event
 
 Identify = Callable[[bytes], Principal]
 NO_CREDENTIALS = "show an access token (Authorization: Bearer ...) or a client certificate"
+LOOK_S = 1.0
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """An authenticated caller, and the token it stands on, if any."""
+    """An authenticated caller, and what it stands on: a token, a certificate (DER), or both.
+
+    `looked` is when the certificate was last looked at (monotonic seconds).
+    """
 
     caller: Caller
     token: Verified | None
+    certificate: bytes | None = None
+    looked: float = 0.0
 
 
 class Callers:
@@ -37,6 +46,7 @@ class Callers:
         settings = control.settings
         self._control = control
         self._identify = identify
+        self._clock = clock
         self._failures = Rates(
             settings.unauthenticated_per_second, 2 * settings.unauthenticated_per_second, clock
         )
@@ -65,12 +75,31 @@ class Callers:
         except AgpdError as error:
             if status_of(error) == 401:
                 self._failures.note(source)
+                log_failure(address, error)
             raise
 
     def still_good(self, session: Session, now: float) -> bool:
-        """Does the token still hold, for an answer that goes on for long? `now` in Unix seconds."""
+        """May an answer that goes on for long go on? `now` in Unix seconds.
+
+        Not once the token has ended or was revoked, or the tenant is suspended; and not for longer than `LOOK_S` once
+        the certificate has ended or was revoked.
+        """
         token = session.token
-        return token is None or (now < token.expires and not self._control.tokens.is_revoked(token))
+        if token is not None and (now >= token.expires or self._control.tokens.is_revoked(token)):
+            return False
+        try:
+            self._check_tenant(session.caller)
+            self._look_again(session)
+        except AgpdError:
+            return False
+        return True
+
+    def _look_again(self, session: Session) -> None:
+        if session.certificate is None or self._identify is None:
+            return
+        if self._clock() - session.looked >= LOOK_S:
+            session.looked = self._clock()
+            self._identify(session.certificate)
 
     def _check_tenant(self, caller: Caller) -> None:
         if caller.role is not Role.OPERATOR and self._control.policy.is_suspended(caller.organization):
@@ -81,25 +110,25 @@ class Callers:
         if certificate is not None and self._identify is not None:
             principal = self._identify(certificate)
         if authorization is not None:
-            return self._by_token(
-                authorization, principal, jose.thumbprint(certificate) if certificate else ""
-            )
+            return self._by_token(authorization, principal, certificate)
         if principal is None:
             raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
-        return Session(caller_of(principal), None)
+        return Session(caller_of(principal), None, certificate, self._clock())
 
-    def _by_token(self, authorization: str, principal: Principal | None, thumbprint: str) -> Session:
+    def _by_token(
+        self, authorization: str, principal: Principal | None, certificate: bytes | None
+    ) -> Session:
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
-        token = self._control.tokens.verify(text.strip(), thumbprint)
+        token = self._control.tokens.verify(text.strip(), jose.thumbprint(certificate) if certificate else "")
         if principal is not None and principal.pattern.prefix[:1] not in ((), (token.organization,)):
             raise Refused(Code.INVALID_TOKEN, "the token and the certificate are of different organizations")
         role = Role.AGENT
         if token.admin:
             role = Role.OPERATOR if token.organization == OPERATOR_TENANT else Role.ADMIN
         caller = Caller(token.organization, token.pattern, role, token.client, token.client, token.scopes)
-        return Session(caller, token)
+        return Session(caller, token, certificate, self._clock())
 
 
 def caller_of(principal: Principal) -> Caller:
@@ -107,6 +136,22 @@ def caller_of(principal: Principal) -> Caller:
     if not principal.pattern.prefix:
         return Caller(OPERATOR_TENANT, principal.pattern, Role.OPERATOR, principal.label)
     return Caller(principal.pattern.prefix[0], principal.pattern, Role.AGENT, principal.label)
+
+
+def log_failure(address: str, error: AgpdError, **claimed: str) -> None:
+    """Log a failed authentication, and who it claimed to be of.
+
+    Whoever fails too often is not asked any more, so it fills no disk.
+    """
+    said = {"address": address, "code": error.code, "reason": error.detail}
+    event(_log, logging.INFO, "authentication failed", **said, **claimed)
+
+
+def log_denial(caller: Caller, operation: str, error: AgpdError) -> None:
+    """Log that a caller asked for what it may not do. Other refusals are between it and its client."""
+    if error.code is Code.NOT_PERMITTED:
+        who = {"caller": caller.label, "organization": caller.organization}
+        event(_log, logging.INFO, "not permitted", **who, operation=operation, reason=error.detail)
 
 
 def source_of(address: str) -> str:

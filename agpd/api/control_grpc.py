@@ -18,7 +18,7 @@ import grpc.aio
 from google.protobuf.message_factory import GetMessageClass
 
 from agpd._proto import control_pb2 as pb
-from agpd.api.callers import Callers, Session
+from agpd.api.callers import Callers, Session, log_denial
 from agpd.api.messages import to_message, to_struct
 from agpd.api.streams import Stream
 from agpd.control import jose
@@ -37,7 +37,7 @@ from agpd.control.resources import (
 )
 from agpd.control.service import Control
 from agpd.control.tokens import Credentials, Tokens
-from agpd.errors import CATALOGUE, AgpdError, ConfigError
+from agpd.errors import CATALOGUE, AgpdError, Code, ConfigError, Refused
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 CALLS = 1000
@@ -109,17 +109,22 @@ class ControlServer:
         answer = GetMessageClass(method.output_type)
         codecs = (GetMessageClass(method.input_type).FromString, answer.SerializeToString)
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(STREAMS[name], answer), *codecs)
-        serve = self._unary(METHODS[name], answer) if name in METHODS else self._token(TOKENS[name], answer)
+            return grpc.unary_stream_rpc_method_handler(self._streaming(name, answer), *codecs)
+        serve = self._unary(name, answer) if name in METHODS else self._token(TOKENS[name], answer)
         return grpc.unary_unary_rpc_method_handler(serve, *codecs)
 
-    def _unary(self, call: "Unary", answer: type[Any]) -> Any:
+    def _unary(self, name: str, answer: type[Any]) -> Any:
+        call = METHODS[name]
+
         async def serve(request: Any, context: Any) -> Any:
+            session = None
             try:
                 session = self._authenticate(context)
                 result = await call(Asked(self._control, session, request))
                 return answer() if result is None else to_message(result, answer)
             except AgpdError as error:
+                if session is not None:
+                    log_denial(session.caller, name, error)
                 await abort(context, error)
 
         return serve
@@ -140,8 +145,11 @@ class ControlServer:
 
         return serve
 
-    def _streaming(self, call: "Streaming", answer: type[Any]) -> Any:
+    def _streaming(self, name: str, answer: type[Any]) -> Any:
+        call = STREAMS[name]
+
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
+            session = None
             try:
                 session = self._authenticate(context)
                 source = call(Asked(self._control, session, request))
@@ -151,6 +159,8 @@ class ControlServer:
                         if item is not None:
                             yield to_message(item, answer)
             except AgpdError as error:
+                if session is not None:
+                    log_denial(session.caller, name, error)
                 await abort(context, error)
 
         return serve
@@ -160,6 +170,8 @@ class ControlServer:
 
     def _authenticate(self, context: Any) -> Session:
         given = [value for key, value in context.invocation_metadata() if key == "authorization"]
+        if len(given) > 1:
+            raise Refused(Code.INVALID_TOKEN, "more than one authorization in the metadata")
         return self._callers.authenticate(
             certificate_of(context), given[0] if given else None, address_of(context.peer())
         )

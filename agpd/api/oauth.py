@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agpd.api.callers import source_of
+from agpd.api.callers import log_failure, source_of
 from agpd.api.limits import Rates
 from agpd.control import jose
 from agpd.control.client_auth import ASSERTION_TYPE, Credentials
@@ -77,15 +77,16 @@ def _endpoint(handler: Handler, failures: Rates) -> Callable[[Request], Awaitabl
 
     async def endpoint(request: Request) -> Response:
         address = request.client.host if request.client else ""
-        source = source_of(address)
+        source, tenant, shown = source_of(address), request.path_params["tenant"], Credentials()
         try:
             failures.check(source, f"too many failed authentications from {address}")
             form = await _form(request)
             shown = _credentials(request, form)
-            return _json(await handler(request.path_params["tenant"], form, shown), NO_STORE)
+            return _json(await handler(tenant, form, shown), NO_STORE)
         except OAuthError as error:
             if error.error in ("invalid_client", "invalid_grant"):
                 failures.note(source)
+                log_failure(address, error, tenant=tenant, client=shown.client_id)
             return _refusal(error.error, error.detail, STATUS.get(error.error, 400))
         except Refused as error:
             status = CATALOGUE[error.code].http

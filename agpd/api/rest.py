@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from agpd.api.callers import Callers, Session
+from agpd.api.callers import Callers, Session, log_denial
 from agpd.api.operations import ID, IDS, OPERATIONS, SEGMENT, Ask, Operation
 from agpd.api.problems import problem
 from agpd.api.server import CERTIFICATE
@@ -45,10 +45,13 @@ class Rest:
             operation = operations["GET" if request.method == "HEAD" else request.method]
             session = authenticate(self._callers, request)
             ask = await self._read(operation, request)
-            if operation.stream is not None:
-                return await self._stream(operation, session, ask)
-            result = await operation.call(self._control, session.caller, ask)
-            return answer(operation, result)
+            try:
+                if operation.stream is not None:
+                    return await self._stream(operation, session, ask)
+                return answer(operation, await operation.call(self._control, session.caller, ask))
+            except AgpdError as error:
+                log_denial(session.caller, operation.name, error)
+                raise
 
         return Route(path, endpoint, methods=list(operations))
 

@@ -293,7 +293,10 @@ async def test_hostile_texts_break_nothing(world: ControlWorld, bot: Credentials
         assert (await http.post(endpoint(world), data=ASKED, headers=basic(bot))).status_code == 200
 
 
-async def test_failed_logins_of_one_address_are_bounded(tmp_path: Path) -> None:
+async def test_failed_logins_of_one_address_are_bounded_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "agpd.api")
     async with control_world(tmp_path, unauthenticated_per_second=1) as world:
         await world.tenant("acme")
         async with world.http() as http:
@@ -303,6 +306,9 @@ async def test_failed_logins_of_one_address_are_bounded(tmp_path: Path) -> None:
     assert statuses[0] == 401
     assert statuses[-1] == 429
     assert int(answers[-1].headers["retry-after"]) >= 1
+    assert len(caplog.records) == statuses.count(401)
+    said = caplog.records[0].fields  # type: ignore[attr-defined]
+    assert (said["address"], said["tenant"], said["client"]) == ("127.0.0.1", "acme", "nobody")
 
 
 async def test_rotating_keys_under_load_refuses_no_token(world: ControlWorld, bot: Credentials) -> None:

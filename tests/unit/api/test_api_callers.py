@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from scenarios.control_world import ControlWorld
 
-from agpd.api.callers import Callers, source_of
+from agpd.api.callers import LOOK_S, Callers, source_of
 from agpd.api.limits import TooMany
 from agpd.control.caller import Role
 from agpd.errors import AgpdError, Code
@@ -146,6 +146,47 @@ async def test_a_session_is_good_until_its_token_ends_or_is_revoked(
     assert callers.still_good(session, 0)  # control: that was another token
     by_certificate = callers.authenticate(der(world.issue("acme/*")), None, ADDRESS)
     assert callers.still_good(by_certificate, float("inf"))
+
+
+async def test_a_session_ends_when_its_tenant_is_suspended(world: ControlWorld, callers: Callers) -> None:
+    token = await world.token("acme", await world.client("acme-bot", "acme", "acme/*"))
+    sessions = [
+        callers.authenticate(None, f"Bearer {token}", ADDRESS),
+        callers.authenticate(der(world.issue("acme/*")), None, ADDRESS),
+    ]
+    operator = callers.authenticate(der(world.issue("*")), None, ADDRESS)
+    assert all(callers.still_good(session, 0) for session in sessions)  # control
+    await world.tenant("acme", suspended=True)
+    await world.control.policies.settled()
+    assert not any(callers.still_good(session, 0) for session in sessions)
+    assert callers.still_good(operator, 0)
+
+
+async def test_a_session_ends_soon_after_its_certificate_is_revoked(world: ControlWorld) -> None:
+    clock = Clock()
+    callers = Callers(world.control, world.gateway._identify, clock)
+    pair, other = world.issue("acme/*"), world.issue("acme/*")
+    token = f"Bearer {await world.token('acme', await world.client('acme-bot', 'acme', 'acme/*'))}"
+    ended = [callers.authenticate(der(pair), shown, ADDRESS) for shown in (None, token)]
+    stays = callers.authenticate(der(other), None, ADDRESS)
+    assert world.authority is not None
+    world.authority.revoke(pair.serial, world.gateway._wall_clock())
+    world.gateway.reload()
+    clock.now += LOOK_S
+    assert not any(callers.still_good(session, 0) for session in ended)
+    assert callers.still_good(stays, 0)
+
+
+def test_failed_authentications_are_logged_without_what_was_shown(
+    callers: Callers, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "agpd.api")
+    code(callers, None, "Bearer very.secret.token")
+    (record,) = caplog.records
+    assert record.getMessage() == "authentication failed"
+    assert record.fields["address"] == ADDRESS  # type: ignore[attr-defined]
+    assert record.fields["code"] is Code.INVALID_TOKEN  # type: ignore[attr-defined]
+    assert "secret" not in repr(vars(record))
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,32 @@ async def test_a_watch_ends_with_its_token(
         assert [line async for line in lines] == [""]
 
 
+async def test_a_watch_ends_when_its_tenant_is_suspended(
+    world: ControlWorld, operator: httpx2.AsyncClient
+) -> None:
+    async with (
+        world.http(world.issue("acme/*")) as client,
+        client.stream("GET", "/v1/agents/watch") as response,
+    ):
+        lines = response.aiter_lines()
+        assert await anext(lines) == ": watching"
+        await world.tenant("acme", suspended=True)
+        assert [line async for line in lines] == [""]
+
+
+async def test_who_asks_for_what_it_may_not_is_logged(
+    world: ControlWorld, operator: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "agpd.api")
+    async with world.http(world.issue("acme/*")) as client:
+        refusal(await client.get("/v1/tenants/globex"), 404, "NOT_FOUND")
+        refusal(await client.get("/v1/audit"), 403, "NOT_PERMITTED")
+    (record,) = caplog.records
+    said = record.fields  # type: ignore[attr-defined]
+    assert (record.getMessage(), said["caller"]) == ("not permitted", "agp://acme/*")
+    assert (said["organization"], said["operation"]) == ("acme", "listAudit")
+
+
 async def test_a_watch_ends_when_the_gateway_does(world: ControlWorld, operator: httpx2.AsyncClient) -> None:
     async with operator.stream("GET", "/v1/agents/watch") as response:
         lines = response.aiter_lines()
