@@ -182,7 +182,7 @@ def test_failed_authentications_are_logged_without_what_was_shown(
 ) -> None:
     caplog.set_level("INFO", "agpd.api")
     code(callers, None, "Bearer very.secret.token")
-    (record,) = caplog.records
+    (record,) = (one for one in caplog.records if one.name == "agpd.api.callers")
     assert record.getMessage() == "authentication failed"
     assert record.fields["address"] == ADDRESS  # type: ignore[attr-defined]
     assert record.fields["code"] is Code.INVALID_TOKEN  # type: ignore[attr-defined]
