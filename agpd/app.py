@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from agpd.config import Config, ConfigError, Listen, split_address
 from agpd.control.policy import Policy, operator_statements
-from agpd.errors import Code, Fatal
+from agpd.errors import Code, Fatal, missing_package
 from agpd.gateway.admission import Admission
 from agpd.gateway.budget import outbox_budget_bytes
 from agpd.gateway.hub import Hub
@@ -80,17 +80,10 @@ class Gateway:
         """Open the control plane and its listeners if `control.enabled` says so. Raises `ConfigError`."""
         if not self.config.control.enabled:
             return
-        try:
-            from agpd.plane import Plane
-        except ModuleNotFoundError as error:
-            if (error.name or "agpd").startswith("agpd"):
-                raise
-            raise ConfigError(
-                f"control.enabled needs the package {error.name}: install what belongs to it with "
-                "`pip install 'agpd[server]'`"
-            ) from error
         identify = None if self.certificates is None else self._identify
-        self.plane = await Plane.open(self.config, self.hub, self.certificates, identify, self._wall_clock)
+        self.plane = await plane_class().open(
+            self.config, self.hub, self.certificates, identify, self._wall_clock
+        )
 
     def start(self, sock: socket.socket | None = None) -> None:
         """Listen as configured, or without workers on this socket. Raises `BindError`.
@@ -267,6 +260,20 @@ class Gateway:
             bytes_out=link.bytes_out,
             dropped=link.dropped,
         )
+
+
+def plane_class() -> "type[Plane]":
+    """`agpd.plane.Plane`. Raises `ConfigError` that says what to install."""
+    try:
+        from agpd.plane import Plane
+    except ModuleNotFoundError as error:
+        if not (package := missing_package(error)):
+            raise
+        raise ConfigError(
+            f"control.enabled needs the package {package}: install what belongs to it with "
+            "`pip install 'agpd[server]'`"
+        ) from error
+    return Plane
 
 
 def memory_gateway(config: Config | None = None) -> Gateway:

@@ -358,3 +358,9 @@ def code_of(number: int) -> Code:
         return Code(number)
     except ValueError:
         return Code.INTERNAL
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """The package that is not installed; empty: a module of agpd is missing, which is a fault of its own."""
+    package = (error.name or "").partition(".")[0]
+    return "" if package in ("agpd", "agpd_client") else package

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agpd.errors import missing_package
+
 if TYPE_CHECKING:
     from agpd.app import Gateway
     from agpd.cli import welcome
@@ -61,9 +63,9 @@ def lacking() -> str:
     try:
         import agpd.plane  # noqa: F401  (what `agpd.app` imports if it is enabled)
     except ModuleNotFoundError as error:
-        if (error.name or "agpd").startswith("agpd"):
+        if not (package := missing_package(error)):
             raise
-        return error.name or ""
+        return package
     return ""
 
 

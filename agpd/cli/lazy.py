@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from agpd.errors import AgpdError, ConfigError
+from agpd.errors import AgpdError, ConfigError, missing_package
 
 INTERRUPTED = 130  # exit code after Ctrl-C
 
@@ -25,7 +25,8 @@ class Lazy(NamedTuple):
 class LazyGroup(click.Group):
     """A group with `lazy` subcommands, name -> `Lazy`, beside those defined in place.
 
-    `ConfigError` and `AgpdError` end the command with one line on standard error and exit code 2.
+    `ConfigError`, `AgpdError` and a package that is not installed end the command with one line on standard error and
+    exit code 2.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
@@ -39,7 +40,12 @@ class LazyGroup(click.Group):
         place = self.lazy.get(cmd_name)
         if place is None:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(importlib.import_module(place.module), place.attribute)
+        try:
+            command: click.Command = getattr(importlib.import_module(place.module), place.attribute)
+        except ModuleNotFoundError as error:
+            if ctx.resilient_parsing and missing_package(error):  # a shell completes a line
+                return None
+            raise
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -53,6 +59,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (AgpdError, ConfigError) as error:
             raise Failure(str(error)) from error
+        except ModuleNotFoundError as error:
+            if not (package := missing_package(error)):
+                raise
+            raise Failure(f"this needs the package {package}: pip install 'agpd[server]'") from error
 
 
 class Failure(click.ClickException):

@@ -111,7 +111,10 @@ def check(file: Path | None, sets: tuple[str, ...]) -> None:
     """Say whether a gateway can start with this configuration. Certificate files are not opened."""
     from agpd.config import load
 
-    load(file, os.environ, sets)
+    if load(file, os.environ, sets).control.enabled:
+        from agpd.app import plane_class
+
+        plane_class()
     click.echo("the configuration is good")
 
 

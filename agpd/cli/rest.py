@@ -8,17 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 
 from agpd.cli.contexts import Context, Contexts, current
 from agpd.cli.lazy import Failure
 from agpd.cli.session import Session, login
 from agpd.config import is_loopback
-
-try:
-    import httpx2
-except ImportError as error:
-    raise Failure("this needs the HTTP client: pip install 'agpd[server]'") from error
 
 TIMEOUT_S = 30.0
 NO_CONTEXT = (

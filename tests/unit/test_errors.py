@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agpd.errors import CATALOGUE, AgpdError, Code, Fatal, Fault, Refused, code_of, describe
+from agpd.errors import CATALOGUE, AgpdError, Code, Fatal, Fault, Refused, code_of, describe, missing_package
 
 # On the wire since version 1: new ones may be added here, none may change.
 FROZEN = {
@@ -69,3 +69,18 @@ def test_errors_carry_code_and_detail(error):
 def test_numbers_of_a_newer_peer_are_internal():
     assert code_of(200) is Code.NO_ROUTE
     assert code_of(299) is Code.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("grpc", "grpc"),
+        ("google.protobuf", "google"),
+        ("agpdx", "agpdx"),
+        ("agpd.plane", ""),
+        ("agpd_client.registry", ""),
+        (None, ""),
+    ],
+)
+def test_which_package_is_missing(module: str | None, package: str) -> None:
+    assert missing_package(ModuleNotFoundError("text", name=module)) == package

@@ -1,5 +1,7 @@
 """Groups that import a command when it is called; errors of commands are one line."""
 
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -34,14 +36,42 @@ def test_errors_of_a_command_are_one_line(runner: CliRunner, error: Exception, l
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_other_errors_are_not_hidden(runner: CliRunner) -> None:
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), ModuleNotFoundError(name="agpd.none"), ModuleNotFoundError()]
+)
+def test_other_errors_are_not_hidden(runner: CliRunner, error: Exception) -> None:
     group = LazyGroup("test")
 
     @group.command()
     def fail() -> None:
-        raise ZeroDivisionError
+        raise error
 
-    assert isinstance(runner.invoke(group, ["fail"]).exception, ZeroDivisionError)
+    assert runner.invoke(group, ["fail"]).exception is error
+
+
+def test_a_missing_package_is_named_with_the_way_out(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = LazyGroup("test", lazy={"get": Lazy("agpd.cli.rest", "connected", "")})
+
+    @group.command()
+    def late() -> None:
+        raise ModuleNotFoundError(name="yaml.nodes")
+
+    monkeypatch.delitem(sys.modules, "agpd.cli.rest", raising=False)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    for command, package in (("get", "httpx2"), ("late", "yaml")):
+        answer = runner.invoke(group, [command])
+        assert answer.exit_code == 2
+        assert answer.stderr == f"Error: this needs the package {package}: pip install 'agpd[server]'\n"
+    completing = click.Context(group, resilient_parsing=True)
+    assert group.get_command(completing, "get") is None
+
+
+def test_a_missing_module_of_our_own_is_not_silent_in_a_shell() -> None:
+    group = LazyGroup("test", lazy={"get": Lazy("agpd.cli.none", "get", "")})
+    with pytest.raises(ModuleNotFoundError):
+        group.get_command(click.Context(group, resilient_parsing=True), "get")
 
 
 def test_a_lazy_command_runs(runner: CliRunner) -> None:
