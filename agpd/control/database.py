@@ -40,8 +40,6 @@ _FORMS = "write sqlite:///path/control.db, or postgresql://user@host/name"
 class Database(Protocol):
     """An open database. Errors are SQLAlchemy's, the driver's, `OSError` and `TimeoutError`."""
 
-    shared: bool  # may other gateways write to it?
-
     async def read(self, transaction: Transaction[Result]) -> Result:
         """Run it on one snapshot; it cannot change anything."""
 
@@ -75,8 +73,6 @@ def forget_changes(connection: Connection) -> None:
 
 class Embedded:
     """A SQLite file: one thread writes, others read."""
-
-    shared = False
 
     def __init__(self, path: Path) -> None:
         # A thread that comes back from SQLite takes the interpreter's lock again before the loop wakes up to it; the
@@ -136,8 +132,6 @@ class Embedded:
 
 class Server:
     """A PostgreSQL server, which several gateways may share."""
-
-    shared = True
 
     def __init__(self, url: str) -> None:
         self._writer = _postgres_engine(_without_driver(url), 1)

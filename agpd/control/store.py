@@ -101,9 +101,7 @@ class Store:
                     f"cannot use control.database {hide_password(url)}: {_reason(error)}"
                 ) from None
             raise
-        store._tasks.append(asyncio.create_task(store._write_all()))
-        if store._database.shared:
-            store._tasks.append(asyncio.create_task(store._poll_all()))
+        store._tasks += [asyncio.create_task(store._write_all()), asyncio.create_task(store._poll_all())]
         return store
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -326,13 +327,41 @@ async def test_nothing_is_written_behind_an_end_that_was_forged(store: Store) ->
     assert await names(store) == []
 
 
-@pytest.fixture
-async def two(postgres_database: str, clock: Any, sealer: Sealer) -> AsyncIterator[tuple[Store, Store]]:
-    """Two gateways on one database, which ask for each other's changes only when the test says so."""
-    stores = [await Store.open(postgres_database, clock, sealer=sealer, poll_s=3600) for _ in range(2)]
+@asynccontextmanager
+async def two_stores(
+    database: str, clock: Any, sealer: Sealer, poll_s: float
+) -> AsyncIterator[tuple[Store, Store]]:
+    """Two gateways on one database."""
+    stores = [await Store.open(database, clock, sealer=sealer, poll_s=poll_s) for _ in range(2)]
     yield stores[0], stores[1]
     for store in stores:
         await store.close()
+
+
+@pytest.fixture
+async def two(database: str, clock: Any, sealer: Sealer) -> AsyncIterator[tuple[Store, Store]]:
+    """They ask for each other's changes only when the test says so."""
+    async with two_stores(database, clock, sealer, poll_s=3600) as stores:
+        yield stores
+
+
+@pytest.fixture
+async def two_on_a_server(
+    postgres_database: str, clock: Any, sealer: Sealer
+) -> AsyncIterator[tuple[Store, Store]]:
+    """The same on PostgreSQL alone."""
+    async with two_stores(postgres_database, clock, sealer, poll_s=3600) as stores:
+        yield stores
+
+
+async def test_gateways_look_for_each_others_changes_by_themselves(
+    database: str, clock: Any, sealer: Sealer
+) -> None:
+    async with two_stores(database, clock, sealer, poll_s=0.01) as (one, other):
+        heard: asyncio.Future[Sequence[AuditEvent]] = asyncio.get_running_loop().create_future()
+        other.listen(heard.set_result)
+        await one.write(insert("a"))
+        assert [event.object for event in await asyncio.wait_for(heard, 10)] == ["a"]
 
 
 async def test_changes_of_another_gateway_reach_listeners(two: tuple[Store, Store]) -> None:
@@ -365,9 +394,9 @@ async def test_gateways_that_write_at_the_same_time_hear_one_order(two: tuple[St
 
 
 async def test_an_event_that_cannot_be_read_ends_no_writing(
-    two: tuple[Store, Store], caplog: pytest.LogCaptureFixture
+    two_on_a_server: tuple[Store, Store], caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, other = two
+    one, other = two_on_a_server
     await other.write(insert("a"))
 
     def spoil(connection: Connection, _: Notes) -> None:
@@ -381,9 +410,9 @@ async def test_an_event_that_cannot_be_read_ends_no_writing(
 
 
 async def test_ended_connections_are_replaced_without_a_word(
-    two: tuple[Store, Store], postgres: Cluster
+    two_on_a_server: tuple[Store, Store], postgres: Cluster
 ) -> None:
-    store = two[0]
+    store = two_on_a_server[0]
     await store.write(insert("a"))
     await names(store)
     await postgres.run(
@@ -394,9 +423,12 @@ async def test_ended_connections_are_replaced_without_a_word(
 
 
 async def test_a_database_that_is_gone_is_unavailable_and_comes_back(
-    two: tuple[Store, Store], postgres: Cluster, postgres_database: str, caplog: pytest.LogCaptureFixture
+    two_on_a_server: tuple[Store, Store],
+    postgres: Cluster,
+    postgres_database: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store = two[0]
+    store = two_on_a_server[0]
     await store.write(insert("a"))
     name = postgres_database.partition("@/")[2].partition("?")[0]
     await postgres.run(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
