@@ -5,6 +5,7 @@ log, which the import writes on with. The times of an agent or client are those 
 """
 
 import functools
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
@@ -204,7 +205,7 @@ class Transfer:
                 ) from None
 
     def _write_secrets(self, connection: Connection, notes: Notes, caller: Caller, given: Document) -> None:
-        """Those that are there already stay as they are."""
+        """Those that are there already stay as they are; of revocations the one that reaches further."""
         tenants = {row.id: row.tenant for row in connection.execute(select(client.c.id, client.c.tenant))}
         _insert_missing(connection, client_secret, given.secrets)
         _insert_missing(connection, signing_key, given.keys)
@@ -218,8 +219,10 @@ class Transfer:
             )
         for key in given.keys:
             notes.add(caller.label, key.tenant, "key.import", key.id)
-        if given.revocations:
-            detail = revoke(connection, given.revocations)
+        held = {row[:2]: row.before for row in connection.execute(select(revocation))}
+        further = [one for one in given.revocations if one.before > held.get(one[:2], -math.inf)]
+        if further:
+            detail = revoke(connection, further)
             notes.add(caller.label, OPERATOR_TENANT, "revocation.import", "", detail)
 
 

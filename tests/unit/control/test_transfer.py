@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from agpd.config import Control as Settings
 from agpd.control.audit import verify
 from agpd.control.caller import Caller
+from agpd.control.model import revocation
 from agpd.control.resources import (
     Agent,
     AgentType,
@@ -176,6 +178,18 @@ async def test_secrets_keys_and_revocations_move_with_the_key(
     (secret,) = (await target.clients.get(admin, "acme-c0")).secrets
     assert (secret.id, secret.secret) == (made.id, "")
     await target.transfer.load(operator, document)  # again: they are there
+
+
+async def test_an_older_revocation_does_not_weaken_a_newer_one(
+    sqlite_control: Control, operator: Caller
+) -> None:
+    async def load(before: float) -> list[float]:
+        one = ["client", "acme-c0", before, 2e9]
+        await sqlite_control.transfer.load(operator, {"revocations": [one]})
+        read = select(revocation.c.before)
+        return list(await sqlite_control.store.read(lambda connection: connection.scalars(read).all()))
+
+    assert [await load(before) for before in (300.0, 200.0, 400.0)] == [[300.0], [300.0], [400.0]]
 
 
 async def test_keys_that_are_sealed_with_another_key_are_refused(
