@@ -74,8 +74,11 @@ class Policies:
             changed, self._changed = self._changed, set()
             try:
                 sides = await self._read(changed)
-            except Refused as error:
-                _log.error("changed grants cannot be read, those of before stay in force: %s", error)
+            except Exception as error:  # also a fault of ours: it must not keep later changes out for ever
+                reason = None if isinstance(error, Refused) else error
+                _log.error(
+                    "changed grants cannot be read, those of before stay in force: %s", error, exc_info=reason
+                )
                 self._changed |= changed
                 self._wake.set()
                 await asyncio.sleep(RETRY_S)

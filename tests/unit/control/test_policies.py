@@ -143,8 +143,13 @@ async def test_many_grants_are_compiled_in_pages(
     await policies.close()
 
 
-async def test_while_the_database_is_away_the_policy_of_before_stays(
-    policies: Policies, filled: Store, operator: Caller, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [Refused(Code.UNAVAILABLE), ValueError("a fault")])
+async def test_while_the_database_cannot_be_read_the_policy_of_before_stays(
+    policies: Policies,
+    filled: Store,
+    operator: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
 ) -> None:
     grants = Grants(filled, policies, 10)
     monkeypatch.setattr(module, "RETRY_S", 0.001)
@@ -154,7 +159,7 @@ async def test_while_the_database_is_away_the_policy_of_before_stays(
     async def away(work: Any) -> Any:
         refusals.append(1)
         if len(refusals) < 3:
-            raise Refused(Code.UNAVAILABLE)
+            raise error
         return await read(work)
 
     monkeypatch.setattr(filled, "read", away)
