@@ -5,7 +5,7 @@ detail of the audit event of what caused it, so all gateways of one database hav
 the commit, without asking.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
@@ -62,7 +62,6 @@ class Revocations:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._held: dict[tuple[str, str], tuple[float, float]] = {}
-        self._callbacks: list[Callable[[], None]] = []
         self._swept = 0.0
         store.listen(self._hear)
 
@@ -72,10 +71,6 @@ class Revocations:
         query = select(*columns).where(revocation.c.kind != ASSERTION)
         for kind, value, before, until in await self._store.read(lambda c: c.execute(query).all()):
             self._held.setdefault((kind, value), (before, until))
-
-    def on_revocation(self, callback: Callable[[], None]) -> None:
-        """Call it after each change."""
-        self._callbacks.append(callback)
 
     def holds(self, kind: str, value: str, issued: float) -> bool:
         """Is a token that was issued at this time for this revoked?"""
@@ -97,9 +92,6 @@ class Revocations:
         await self._store.write(work)
 
     def _hear(self, events: Sequence[AuditEvent]) -> None:
-        heard = [row for event in events for row in event.detail.get(DETAIL, ())]
-        for kind, value, before, until in heard:
-            self._held[kind, value] = (before, until)
-        if heard:
-            for callback in self._callbacks:
-                callback()
+        for event in events:
+            for kind, value, before, until in event.detail.get(DETAIL, ()):
+                self._held[kind, value] = (before, until)

@@ -1,5 +1,6 @@
 """The control plane as one object: its services over one store. REST, gRPC and the gateway itself use it."""
 
+import asyncio
 import os
 import secrets
 import time
@@ -27,6 +28,7 @@ from agpd.control.tenants import Namespaces, Tenants, Types
 from agpd.control.tokens import Tokens
 from agpd.control.transfer import Transfer
 from agpd.control.watching import Feed
+from agpd.errors import Refused
 
 
 class Timed(Protocol):
@@ -102,10 +104,14 @@ class Control:
         sealer = Sealer.open(state_directory(settings) / "control.key")
         store = await Store.open(database_url(settings), clock, sealer=sealer)
         control = cls(settings, store, clock, operator_grants)
-        await control.policies.open()
-        await control.keys.load()
-        await control.tokens.load()
-        await control.issuers.load()
+        try:
+            await control.policies.open()
+            await control.keys.load()
+            await control.tokens.load()
+            await control.issuers.load()
+        except BaseException:
+            await control.close()
+            raise
         return control
 
     @property
@@ -117,14 +123,15 @@ class Control:
         """Call it each time that `policy` is another one."""
         self.policies.listen(callback)
 
-    def on_revocation(self, callback: Callable[[], None]) -> None:
-        """Call it each time that something has been revoked."""
-        self._revocations.on_revocation(callback)
-
     async def tick(self, now: float) -> None:
-        """Do what time asks for, about once a second; `now` in Unix seconds. Raises `Refused(UNAVAILABLE)`."""
-        for timed in self.timed:
-            await timed.tick(now)
+        """Do what time asks for, about once a second; `now` in Unix seconds.
+
+        A service that fails holds up no other; its error is raised then, such as `Refused(UNAVAILABLE)`.
+        """
+        outcomes = await asyncio.gather(*(timed.tick(now) for timed in self.timed), return_exceptions=True)
+        errors = [outcome for outcome in outcomes if outcome is not None]
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, Refused))  # what is no outage comes first
 
     async def ping(self) -> None:
         """Does the database answer? Raises `Refused(UNAVAILABLE)`."""

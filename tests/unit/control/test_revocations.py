@@ -41,17 +41,6 @@ async def test_the_last_revocation_counts(store: Store, revocations: Revocations
     assert not revocations.holds("token", "t1", 200.0)
 
 
-async def test_listeners_are_called_once_for_each_commit_with_revocations(
-    store: Store, revocations: Revocations
-) -> None:
-    heard: list[bool] = []
-    revocations.on_revocation(lambda: heard.append(revocations.holds("token", "t1", 100.0)))
-    await store.write(lambda connection, notes: notes.add("test", "acme", "tenant.update", "acme"))
-    assert heard == []
-    await note(store, TOKEN, TOKEN._replace(value="t2"))
-    assert heard == [True]
-
-
 async def test_they_are_read_at_the_start_unless_newer_ones_were_heard(store: Store) -> None:
     await note(store, TOKEN)
     late = Revocations(store)
