@@ -1,7 +1,7 @@
 """Checks and parts that the services have in common."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from agpd.errors import Code, Refused
 from agpd.names import parse_pattern
 
 Item = TypeVar("Item")
+NESTING_LIMIT = 100  # every version of Python and every reader of JSON can take it
 
 # An even number of backslashes before it: this one is an escape of JSON and no text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -19,17 +20,35 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 def check_texts(resource: msgspec.Struct) -> int:
     """The size of a resource as JSON, in bytes; all its texts can be stored in every database.
 
-    Raises `Refused(INVALID_REQUEST)` for the character NUL, for half a surrogate pair, for what is nested too deep.
+    Raises `Refused(INVALID_REQUEST)` for the character NUL, for half a surrogate pair, and for objects and lists nested
+    deeper than `NESTING_LIMIT`.
     """
+    _check_nesting(resource)
     try:
         data = msgspec.json.encode(resource)
     except UnicodeEncodeError:
         raise Refused(Code.INVALID_REQUEST, "a text holds half a surrogate pair") from None
-    except RecursionError:
-        raise Refused(Code.INVALID_REQUEST, "a value is nested too deep") from None
     if _NUL.search(data):
         raise Refused(Code.INVALID_REQUEST, "a text holds the character NUL")
     return len(data)
+
+
+def _check_nesting(resource: msgspec.Struct) -> None:
+    level = _containers(getattr(resource, field) for field in resource.__struct_fields__)
+    for _ in range(NESTING_LIMIT):
+        if not level:
+            return
+        level = [found for value in level for found in _containers(_within(value))]
+    if level:
+        raise Refused(Code.INVALID_REQUEST, f"a value is nested deeper than {NESTING_LIMIT}")
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _within(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def split_name(name: str, shape: str) -> tuple[str, ...]:

@@ -22,12 +22,19 @@ def test_texts_that_every_database_holds(text: str) -> None:
     assert check_texts(Tenant(name="a", title=text)) > len(text)
 
 
-def test_what_is_too_deep() -> None:
-    card: dict[str, Any] = {}
-    for _ in range(50_000):
-        card = {"a": card}
-    with pytest.raises(Refused, match="deep"):
-        check_texts(Agent(type="a", identity="b", card=card))
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize(("depth", "refused"), [(100, False), (101, True), (50_000, True)])
+def test_what_is_too_deep(depth: int, refused: bool, as_list: bool) -> None:
+    """At the same depth with every version of Python, of which each recurses to another."""
+    value: Any = {} if not as_list else []
+    for _ in range(depth - 2):  # it is one itself, and within one
+        value = [value] if as_list else {"a": value}
+    agent = Agent(type="a", identity="b", card={"a": value, "b": "text"})
+    if refused:
+        with pytest.raises(Refused, match="nested deeper than 100"):
+            check_texts(agent)
+    else:
+        assert check_texts(agent) > depth
 
 
 def test_names_have_the_shape_asked_for() -> None:

@@ -317,7 +317,7 @@ async def test_what_is_refused(
     assert (await services.discovery.find(agent_of("acme/*"), Query())).items == []
 
 
-async def test_a_card_may_be_deep_or_is_refused(services: Services, agent_of: Make) -> None:
+async def test_a_card_that_is_too_deep_is_refused(services: Services, agent_of: Make) -> None:
     deep: Any = {}
     for _ in range(5000):
         deep = {"a": deep}
