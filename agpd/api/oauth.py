@@ -65,15 +65,17 @@ def routes(control: Control, clock: Callable[[], float] = time.monotonic) -> lis
     return [
         Route("/t/{tenant}/oauth2/token", _endpoint(token, failures), methods=["POST"]),
         Route("/t/{tenant}/oauth2/introspect", _endpoint(introspect, failures), methods=["POST"]),
-        Route("/t/{tenant}/oauth2/revoke", _endpoint(revoke, failures), methods=["POST"]),
+        Route("/t/{tenant}/oauth2/revoke", _endpoint(revoke, failures, anybody=True), methods=["POST"]),
         Route(f"/t/{{tenant}}{known}", metadata, methods=["GET"]),
         Route(f"{known}/t/{{tenant}}", metadata, methods=["GET"]),
         Route("/t/{tenant}/.well-known/jwks.json", jwks, methods=["GET"]),
     ]
 
 
-def _endpoint(handler: Handler, failures: Rates) -> Callable[[Request], Awaitable[Response]]:
-    """`failures` counts the wrong credentials of each address."""
+def _endpoint(
+    handler: Handler, failures: Rates, *, anybody: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
+    """`failures` counts the wrong credentials of each address; and with `anybody` requests without any."""
 
     async def endpoint(request: Request) -> Response:
         address = request.client.host if request.client else ""
@@ -82,6 +84,8 @@ def _endpoint(handler: Handler, failures: Rates) -> Callable[[Request], Awaitabl
             failures.check(source, f"too many failed authentications from {address}")
             form = await _form(request)
             shown = _credentials(request, form)
+            if anybody and not (shown.secret or shown.assertion or shown.thumbprint):
+                failures.note(source)
             return _json(await handler(tenant, form, shown), NO_STORE)
         except OAuthError as error:
             if error.error in ("invalid_client", "invalid_grant"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from agpd.control import jose
 from agpd.control.clients import allowed_scopes, pattern_of
@@ -78,20 +78,20 @@ class Proved:
     credential: str
     assertion: tuple[str, float] | None = None
 
-    def confirm(self, connection: Connection) -> None:
+    def confirm(self, connection: Connection, now: float) -> None:
         """In the transaction of what follows: does all that was seen before still hold? Uses up the assertion.
 
         Raises `OAuthError`.
         """
-        if (refusal := confirm_each(connection, [self])[0]) is not None:
+        if (refusal := confirm_each(connection, [self], now)[0]) is not None:
             raise refusal
 
 
-def confirm_each(connection: Connection, every: Sequence[Proved]) -> list[OAuthError | None]:
-    """As `Proved.confirm` for many at once: what to raise for each, if anything."""
+def confirm_each(connection: Connection, every: Sequence[Proved], now: float) -> list[OAuthError | None]:
+    """As `Proved.confirm` for many at once: what to raise for each, if anything. `now` in Unix seconds."""
     used = used_before(connection, [one.assertion[0] for one in every if one.assertion is not None])
     current = _current(connection, {one.record.client.id for one in every})
-    secrets = _kept_secrets(connection, {one.credential.removeprefix("secret:") for one in every})
+    secrets = _live_secrets(connection, {one.credential.removeprefix("secret:") for one in every}, now)
     outcomes: list[OAuthError | None] = []
     for one in every:
         id_ = one.record.client.id
@@ -122,9 +122,10 @@ def _current(connection: Connection, ids: Set[str]) -> dict[str, tuple[Any, ...]
     return {row.id: tuple(row) for row in rows}
 
 
-def _kept_secrets(connection: Connection, ids: Set[str]) -> dict[str, str]:
-    """Which client each of these secrets belongs to."""
-    query = select(client_secret.c.id, client_secret.c.client).where(client_secret.c.id.in_(ids))
+def _live_secrets(connection: Connection, ids: Set[str], now: float) -> dict[str, str]:
+    """Which client each of these secrets belongs to, as far as they have not expired."""
+    live = or_(client_secret.c.expires == 0, client_secret.c.expires > now)
+    query = select(client_secret.c.id, client_secret.c.client).where(client_secret.c.id.in_(ids), live)
     return {row.id: row.client for row in connection.execute(query)}
 
 
@@ -144,9 +145,20 @@ class ClientAuth:
 
         Raises `OAuthError`, `Refused(TOO_MANY_REQUESTS)`.
         """
+        known = shown.client_id in self._records
         record = await self.record(shown.client_id)
         if record is not None and (record.client.tenant != organization or record.client.disabled):
             record = None
+        try:
+            return await self._prove(record, shown, audiences)
+        except OAuthError:
+            if (
+                known
+            ):  # whoever fails waits for the database once, so the time does not tell which clients there are
+                await self._store.read(lambda connection: _read(connection, ""))
+            raise
+
+    async def _prove(self, record: Record | None, shown: Credentials, audiences: frozenset[str]) -> Proved:
         if shown.secret:
             return await self._by_secret(record, shown)
         if shown.assertion:

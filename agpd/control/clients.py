@@ -194,6 +194,8 @@ def allowed_scopes(client: Client) -> scopes.Scopes:
 def _is_narrower(before: Client, after: Client) -> bool:
     """Would tokens of before permit what those of after do not?"""
     wide, own = pattern_of(before).prefix, pattern_of(after).prefix
+    if before.may_exchange and not after.may_exchange:
+        return True
     return wide[: len(own)] != own or not allowed_scopes(after).covers(allowed_scopes(before))
 
 

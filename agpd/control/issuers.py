@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from agpd.config import Control as Settings
 from agpd.control import claims, jose
@@ -29,13 +29,14 @@ from agpd.control.model import tenant
 from agpd.control.resources import AuditEvent, Issuer, Page
 from agpd.control.revocations import Revocation, revoke
 from agpd.control.store import Notes, Store
-from agpd.control.verifying import Verified, bound_to, check_audience, check_times
+from agpd.control.verifying import Verified, bound_to, check_times, is_for
 from agpd.errors import Code, Refused
 
 REFETCH_S = 30.0
 REFRESH_S = 3600.0
 FOREIGN_LIFE_S = 30 * 86_400.0
 """Revocations for issuers are kept for so long: their tokens may live longer than ours."""
+ISSUERS_LIMIT = 100  # of one tenant: each token of another issuer is held against all of them
 TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z", re.ASCII)
@@ -140,13 +141,14 @@ class Issuers:
         issuers = [one for one in self._trusted.values() if one.info.issuer == named]
         if not issuers:
             raise jose.refused("its issuer is not known here")
-        for trusted in issuers:
-            try:
-                check_audience(token.claims, trusted.info.audience)
-            except Refused:
-                continue
-            return trusted
-        raise jose.refused("its audience is not the one configured for its issuer")
+        fitting = [one for one in issuers if is_for(token.claims, one.info.audience)]
+        if not fitting:
+            raise jose.refused("its audience is not the one configured for its issuer")
+        if len({one.info.tenant for one in fitting}) > 1:
+            raise jose.refused(
+                "its audiences mean more than one organization; let its issuer put only the one of yours into `aud`"
+            )
+        return fitting[0]
 
     def _key(self, trusted: Trusted, token: jose.Parsed, now: float) -> tuple[str, jose.Key]:
         if not token.key_id and len(trusted.keys) == 1:
@@ -164,8 +166,8 @@ class Issuers:
     async def put(self, caller: Caller, resource: Issuer, *, create: bool = False) -> Issuer:
         """Create or replace; an empty id is made. Tokens that were accepted before are no more, after a change.
 
-        Raises `Refused`: INVALID_REQUEST, NOT_PERMITTED; ALREADY_EXISTS also for an id of another tenant; CONFLICT when
-        another configuration has the same issuer and audience.
+        Raises `Refused`: INVALID_REQUEST, NOT_PERMITTED, QUOTA_EXCEEDED; ALREADY_EXISTS also for an id of another
+        tenant; CONFLICT when another configuration has the same issuer and audience.
         """
         caller.check_admin(resource.tenant, f"tenant {resource.tenant}")
         if resource.internal:
@@ -181,6 +183,7 @@ class Issuers:
             values = msgspec.structs.asdict(wanted)
             if row is None:
                 _check_tenant(connection, wanted.tenant)
+                _check_room(connection, wanted.tenant)
                 connection.execute(insert(table), values)
                 notes.add(caller.label, wanted.tenant, "issuer.create", wanted.id, values)
             elif detail := changes(_resource(row), wanted):
@@ -294,3 +297,9 @@ def _check_unique(connection: Connection, wanted: Issuer) -> None:
 def _check_tenant(connection: Connection, name: str) -> None:
     if connection.execute(select(tenant.c.name).where(tenant.c.name == name)).first() is None:
         raise missing(f"tenant {name}")
+
+
+def _check_room(connection: Connection, name: str) -> None:
+    count = select(func.count()).select_from(table).where(table.c.tenant == name)
+    if connection.execute(count).scalar_one() >= ISSUERS_LIMIT:
+        raise Refused(Code.QUOTA_EXCEEDED, f"{name} has {ISSUERS_LIMIT} issuers, which is the limit")

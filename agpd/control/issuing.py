@@ -21,7 +21,7 @@ from agpd.control.oauth_error import OAuthError
 from agpd.control.refresh import Kept
 from agpd.control.scopes import Scopes
 from agpd.control.store import Notes, Store
-from agpd.control.verifying import Verifier
+from agpd.control.verifying import Source, Verifier
 from agpd.errors import Refused
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
@@ -45,7 +45,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A token that is about to be signed. `subject` and `actors` are set by an exchange."""
+    """A token that is about to be signed. `subject`, `actors` and `sources` are set by an exchange."""
 
     proved: Proved
     granted: Scopes
@@ -54,6 +54,7 @@ class Draft:
     subject: str = ""
     actors: Mapping[str, Any] | None = None
     not_after: float = float("inf")
+    sources: tuple[Source, ...] = ()
 
 
 class Issuing:
@@ -141,8 +142,10 @@ class Issuing:
             proved = await self.prove(tenant, shown)
             # What revokes the credential of the login revokes the family.
             return Proved(proved.record, kept.credential if kept else "", proved.assertion)
+        if kept is None:
+            raise refresh.unknown()
         record = await self._clients.record(shown.client_id)
-        if kept is None or record is None or record.client.tenant != tenant or record.client.disabled:
+        if record is None or record.client.tenant != tenant or record.client.disabled:
             raise refresh.unknown()
         if kept.thumbprint not in ("", shown.thumbprint):
             raise refresh.unknown()
@@ -182,6 +185,7 @@ class Issuing:
             subject.subject,
             _actors(proved, jose.parse(form["subject_token"]).claims),
             subject.expires,
+            subject.chain,
         )
         return await self._finish(draft, "token-exchange")
 
@@ -207,17 +211,19 @@ class Issuing:
         else:
             await self._store.write(partial(_note, write=write, proved=draft.proved, detail=detail))
         exchanged = ACCESS_TOKEN if draft.actors is not None else ""
-        return Issued(text, claims["exp"] - claims["iat"], claims["scope"], refresh_token, exchanged)
+        return Issued(text, claims["exp"] - claims["nbf"], claims["scope"], refresh_token, exchanged)
 
     def _claims(self, draft: Draft) -> dict[str, Any]:
-        """RFC 9068, and of our own: `org`, `ns`, `cred` (what it was issued for) and `fam` (of refresh tokens)."""
-        record = draft.proved.record
-        now = int(self._clock())
+        """RFC 9068, and of our own: `org`, `ns`, `cred` (what it was issued for), `fam` (of refresh tokens), `src`."""
+        record, exact = draft.proved.record, self._clock()
+        now = int(exact)
+        # What was revoked in this very second is told from what is issued after it by the fraction.
+        recent = self._verifier.has_ended(record.client.id, draft.proved.credential, now)
         claims: dict[str, Any] = {
             "iss": self._verifier.issuer(record.client.tenant),
             "sub": draft.subject or str(record.pattern),
             "aud": self._public_url(),
-            "iat": now,
+            "iat": exact if recent else now,
             "nbf": now,
             "exp": int(min(now + self._settings.access_token_life_s, draft.not_after)),
             "jti": os.urandom(16).hex(),
@@ -230,6 +236,7 @@ class Issuing:
             "ns": "".join(record.pattern.prefix[1:2]),
             "fam": draft.family,
             "act": draft.actors,
+            "src": draft.sources,
             "cnf": {"x5t#S256": draft.thumbprint} if draft.thumbprint else None,
         }
         return claims | {name: value for name, value in optional.items() if value}
@@ -243,7 +250,7 @@ def _note_each(
     connection: Connection, notes: Notes, items: Sequence[tuple[Proved, dict[str, Any]]]
 ) -> Sequence[OAuthError | None]:
     """Confirm the clients, and note what was issued to those that still are."""
-    outcomes = confirm_each(connection, [proved for proved, _ in items])
+    outcomes = confirm_each(connection, [proved for proved, _ in items], notes.now)
     for (proved, detail), refusal in zip(items, outcomes, strict=True):
         if refusal is None:
             client = proved.record.client

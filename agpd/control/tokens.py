@@ -152,9 +152,9 @@ class Tokens:
 
     async def _confirm(self, proved: Proved) -> None:
         if proved.assertion is None:
-            await self._store.read(proved.confirm)
+            await self._store.read(lambda connection: proved.confirm(connection, self._clock()))
         else:
-            await self._store.write(lambda connection, notes: proved.confirm(connection))
+            await self._store.write(lambda connection, notes: proved.confirm(connection, notes.now))
 
     async def _introspect_refresh(self, proved: Proved, token: str) -> dict[str, Any]:
         kept = await self._store.read(partial(refresh.find, text=token))

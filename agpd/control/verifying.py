@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import select
 
@@ -18,9 +18,21 @@ from agpd.errors import Refused
 from agpd.names import Pattern, parse_pattern
 
 
+class Source(NamedTuple):
+    """A token that another one was made from, by an exchange. `issued` in Unix seconds."""
+
+    client: str
+    credential: str
+    token_id: str
+    issued: float
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A token that is good. `pattern` are the names that its holder may speak as. Times are Unix seconds."""
+    """A token that is good. `pattern` are the names that its holder may speak as. Times are Unix seconds.
+
+    `sources` are the tokens that it was exchanged for: what revokes one of them revokes it too.
+    """
 
     organization: str
     pattern: Pattern
@@ -34,6 +46,12 @@ class Verified:
     subject: str = ""
     family: str = ""
     thumbprint: str = ""  # of the certificate that it is bound to; empty: of none
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def chain(self) -> tuple[Source, ...]:
+        """Itself, and its sources."""
+        return (Source(self.client, self.credential, self.token_id, self.issued), *self.sources)
 
 
 class Foreign(Protocol):
@@ -102,14 +120,18 @@ class Verifier:
         return verified
 
     def is_revoked(self, token: Verified) -> bool:
-        """Has the token been revoked, or what it was issued for?"""
-        holds, issued = self._revocations.holds, token.issued
+        """Has the token been revoked, or what it was issued for, or was made from?"""
+        holds = self._revocations.holds
         return (
-            holds("token", token.token_id, issued)
-            or holds("client", token.client, issued)
-            or holds("credential", f"{token.client}/{token.credential}", issued)
-            or (bool(token.family) and holds("family", token.family, issued))
+            any(self.has_ended(one.client, one.credential, one.issued) for one in token.chain)
+            or any(holds("token", one.token_id, one.issued) for one in token.chain)
+            or (bool(token.family) and holds("family", token.family, token.issued))
         )
+
+    def has_ended(self, client: str, credential: str, issued: float) -> bool:
+        """Are tokens revoked that this client got then for this credential?"""
+        holds = self._revocations.holds
+        return holds("client", client, issued) or holds("credential", f"{client}/{credential}", issued)
 
     def _is_own(self, token: jose.Parsed) -> bool:
         issuer = token.claims.get("iss")
@@ -126,7 +148,8 @@ class Verifier:
         organization = held.info.tenant
         if claims.get("iss") != self.issuer(organization):
             raise jose.refused("its issuer is not that of its key")
-        check_audience(claims, self._public_url())
+        if not is_for(claims, self._public_url()):
+            raise jose.refused(f"it is not for {self._public_url()}")
         issued, expires = check_times(claims, now)
         return _verified(organization, claims, issued, expires)
 
@@ -135,11 +158,10 @@ class Verifier:
             self._following.mark()
 
 
-def check_audience(claims: dict[str, Any], audience: str) -> None:
-    """Raises `Refused(INVALID_TOKEN)` unless `aud` is this, or a list with it."""
+def is_for(claims: dict[str, Any], audience: str) -> bool:
+    """Is `aud` this, or a list with it?"""
     named = claims.get("aud")
-    if audience not in (named if isinstance(named, list) else [named]):
-        raise jose.refused(f"it is not for {audience}")
+    return audience in (named if isinstance(named, list) else [named])
 
 
 def check_times(claims: dict[str, Any], now: float) -> tuple[float, float]:
@@ -191,4 +213,5 @@ def _verified(organization: str, claims: dict[str, Any], issued: float, expires:
         subject=subject,
         family=str(claims.get("fam", "")),
         thumbprint=bound_to(claims),
+        sources=tuple(Source(*one) for one in claims.get("src", ())),
     )

@@ -312,6 +312,19 @@ async def test_failed_logins_of_one_address_are_bounded_and_logged(
     assert (said["address"], said["tenant"], said["client"]) == ("127.0.0.1", "acme", "nobody")
 
 
+async def test_only_so_much_may_be_revoked_without_credentials(tmp_path: Path) -> None:
+    async with control_world(tmp_path, unauthenticated_per_second=1) as world:
+        await world.tenant("acme")
+        bot = await world.client("acme-bot", "acme", "acme/*")
+        form = {"token": "agpr_x", "client_id": "acme-bot"}
+        async with world.http() as http:
+            where = endpoint(world, "revoke")
+            proved = [await http.post(where, data=form, headers=basic(bot)) for _ in range(5)]
+            anybody = [await http.post(where, data=form) for _ in range(5)]
+    assert {answer.status_code for answer in proved} == {200}
+    assert (anybody[0].status_code, anybody[-1].status_code) == (200, 429)
+
+
 async def test_rotating_keys_under_load_refuses_no_token(world: ControlWorld, bot: Credentials) -> None:
     done = asyncio.Event()
     refused: list[Any] = []

@@ -182,15 +182,21 @@ async def change(world: World, **fields: object) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"disabled": True}, {"agent": "acme/prod/writer"}, {"scopes": ["agp:publish:acme/*"]}, {"admin": False}],
+    [
+        {"disabled": True},
+        {"agent": "acme/prod/writer"},
+        {"scopes": ["agp:publish:acme/*"]},
+        {"admin": False},
+        {"may_exchange": False},
+    ],
 )
 async def test_what_makes_a_client_narrower_revokes_its_tokens(
     world: World, fields: dict[str, object]
 ) -> None:
-    shown = await world.login(admin=True)
+    shown = await world.login(admin=True, may_exchange=True)
     other = await world.verified(await world.login("acme-other"))
     token = await world.verified(shown)
-    await change(world, **{"admin": True, **fields})
+    await change(world, **{"admin": True, "may_exchange": True, **fields})
     assert world.tokens.is_revoked(token)
     assert not world.tokens.is_revoked(other)
 
@@ -214,6 +220,25 @@ async def test_a_disabled_client_gets_no_token_and_an_enabled_one_new_ones(
     clock.advance(1)
     assert not world.tokens.is_revoked(await world.verified(shown))
     assert world.tokens.is_revoked(old)
+
+
+async def test_what_is_issued_in_the_second_of_a_revocation_but_after_it_is_good(
+    world: World, clock: Clock
+) -> None:
+    shown = await world.login(admin=True)
+    clock.advance(0.25)
+    before = await world.verified(shown)
+    clock.advance(0.25)
+    await change(world, admin=False)
+    clock.advance(0.25)
+    after = await world.issue(shown)
+    token = world.tokens.verify(after.access_token, "")
+    assert after.expires_in == world.control.settings.access_token_life_s
+    assert (world.tokens.is_revoked(before), world.tokens.is_revoked(token)) == (True, False)
+    clock.advance(0.125)
+    await change(world, disabled=True)
+    await change(world, disabled=False)
+    assert world.tokens.is_revoked(token)
 
 
 async def test_revoking_a_secret_revokes_its_tokens_only(world: World) -> None:

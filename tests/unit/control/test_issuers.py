@@ -277,6 +277,31 @@ async def test_a_token_belongs_to_one_organization(world: World, idp: Provider) 
     assert world.tokens.verify(idp.token(), "").organization == "acme"
 
 
+async def test_a_token_for_two_organizations_is_for_none(world: World, idp: Provider) -> None:
+    await configure(world, idp)
+    await configure(world, idp, id="own", audience="another of its own", subject="acme/prod/{azp}")
+    text = idp.token(aud=[f"{BASE}/t/acme", "account", "another of its own"])
+    assert world.tokens.verify(text, "").organization == "acme"  # control
+    fields = {"id": "k2", "tenant": "globex", "subject": "globex/prod/{azp}", "audience": "account"}
+    await configure(world, idp, **fields)
+    detail = refused(world, text)
+    assert "more than one organization" in detail
+    assert "globex" not in detail
+
+
+async def test_a_tenant_has_only_so_many_issuers(
+    world: World, idp: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agpd.control.issuers.ISSUERS_LIMIT", 1)
+    made = await configure(world, idp)
+    await configure(world, idp, scopes="")
+    with pytest.raises(Refused) as caught:
+        await issuers(world).put(OPERATOR, configuration(idp, id="k2", audience="x"))
+    assert caught.value.code is Code.QUOTA_EXCEEDED
+    await issuers(world).delete(OPERATOR, made.id)
+    await configure(world, idp, id="k2", audience="x")
+
+
 async def test_an_issuer_that_goes_takes_its_tokens_along(world: World, idp: Provider, clock: Clock) -> None:
     made = await configure(world, idp)
     token = world.tokens.verify(idp.token(), "")

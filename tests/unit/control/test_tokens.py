@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from typing import Any
 
 import pytest
 from conftest import Clock
@@ -153,6 +154,31 @@ async def test_wrong_credentials_have_one_answer(world: World) -> None:
     assert len(answers) == 1
     assert (await world.verified(shown)).client == "acme-bot"
     assert (await world.issue(Credentials("acme-cert", thumbprint=THUMBPRINT))).access_token
+
+
+@pytest.mark.parametrize("kind", ["secret", "assertion", "certificate", "refresh token"])
+async def test_refusals_ask_the_database_as_often_for_known_clients_as_for_others(
+    world: World, store: Store, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    await world.issue(await world.login())
+    asked = 0
+    read = store.read
+
+    async def counted(work: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await read(work)
+
+    monkeypatch.setattr(store, "read", counted)
+    counts = []
+    for name in ("acme-bot", "acme-nobody"):
+        asked = 0
+        if kind == "refresh token":
+            await error_of(world.refresh("agpr_" + "A" * 43, Credentials(name)))
+        else:
+            await error_of(world.issue(Credentials(name, **{} if kind == "certificate" else {kind: "x"})))
+        counts.append(asked)
+    assert counts == [1, 1]
 
 
 async def test_a_certificate_proves_the_client_and_binds_the_token(world: World) -> None:
@@ -433,6 +459,18 @@ async def test_what_ends_the_credential_ends_the_refresh_tokens(
     assert await error_of(world.refresh(second.refresh_token, two)) == "invalid_grant"
 
 
+async def test_when_a_secret_expires_its_refresh_tokens_do(world: World, clock: Clock) -> None:
+    await world.client()
+    made = await world.control.clients.add_secret(OPERATOR, "acme-bot", expires=clock.now + 100)
+    shown = Credentials("acme-bot", secret=made.secret)
+    token = (await world.issue(shown, scope=OFFLINE)).refresh_token
+    clock.advance(99)
+    token = (await world.refresh(token, Credentials("acme-bot"))).refresh_token
+    clock.advance(1)
+    assert await error_of(world.refresh(token, Credentials("acme-bot"))) == "invalid_client"
+    assert await error_of(world.refresh(token, await world.secret())) == "invalid_client"
+
+
 async def test_only_hashes_of_refresh_tokens_are_kept_and_old_ones_deleted(
     world: World, store: Store, clock: Clock
 ) -> None:
@@ -511,6 +549,37 @@ async def test_a_chain_of_actors_is_bounded_and_each_stands_in_it(world: World) 
             text = (await world.issue(actor, **form)).access_token
     act = jose.parse(text).claims["act"]
     assert (act["sub"], act["act"]["sub"]) == ("acme/prod/tool3", "acme/prod/tool2")
+
+
+@pytest.mark.parametrize("ends", ["token", "secret", "client"])
+async def test_what_revokes_the_subjects_token_revokes_what_it_was_exchanged_for(
+    world: World, ends: str
+) -> None:
+    subject = await world.login("acme-user", "acme/prod/user")
+    text = own = (await world.issue(subject)).access_token
+    other = (await world.issue(await world.login("acme-else", "acme/prod/else"))).access_token
+    secret = world.tokens.verify(text, "").credential.removeprefix("secret:")
+    exchanged = []
+    for number in range(2):
+        actor = await world.login(f"acme-tool{number}", f"acme/prod/tool{number}", may_exchange=True)
+        form = {"grant_type": EXCHANGE, "subject_token_type": ACCESS_TOKEN}
+        text = (await world.issue(actor, **form, subject_token=text)).access_token
+        exchanged.append(world.tokens.verify(text, ""))
+    form["subject_token"] = other
+    stays = world.tokens.verify((await world.issue(actor, **form)).access_token, "")
+    assert not any(map(world.tokens.is_revoked, exchanged))  # control
+    if ends == "token":
+        await world.tokens.revoke("acme", (await world.issue(subject)).access_token, subject)
+        assert not any(map(world.tokens.is_revoked, exchanged))  # that was another one
+        await world.tokens.revoke("acme", own, subject)
+    elif ends == "secret":
+        await world.control.clients.revoke_secret(OPERATOR, "acme-user", secret)
+    else:
+        await world.control.clients.delete(OPERATOR, "acme-user")
+    assert all(map(world.tokens.is_revoked, exchanged))
+    assert not world.tokens.is_revoked(stays)
+    with pytest.raises(Refused, match="revoked"):
+        world.tokens.verify(text, "")
 
 
 # ---- introspection and revocation
