@@ -152,9 +152,8 @@ class ClientAuth:
         try:
             return await self._prove(record, shown, audiences)
         except OAuthError:
-            if (
-                known
-            ):  # whoever fails waits for the database once, so the time does not tell which clients there are
+            # Whoever fails waits for the database once, so the time does not tell which clients there are.
+            if known:
                 await self._store.read(lambda connection: _read(connection, ""))
             raise
 
