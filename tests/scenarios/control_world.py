@@ -105,10 +105,13 @@ async def control_world(
     *,
     clock: Callable[[], float] = time.time,
     plaintext: bool = False,
+    workers: int = 1,
     **settings: Any,
 ) -> AsyncIterator[ControlWorld]:
     """A gateway with these settings of `control`, on free ports of loopback."""
-    listen = Listen(native="127.0.0.1:0", http="127.0.0.1:0", grpc="127.0.0.1:0", plaintext=plaintext)
+    listen = Listen(
+        native="127.0.0.1:0", http="127.0.0.1:0", grpc="127.0.0.1:0", plaintext=plaintext, workers=workers
+    )
     control = Control(enabled=True, state_directory=str(directory / "state"), **settings)
     authority, tls, pki = None, Tls(), directory / "pki"
     if not plaintext:
@@ -124,4 +127,5 @@ async def control_world(
     async with Gateway(Config(listen=listen, tls=tls, control=control), clock) as gateway:
         await gateway.open()
         gateway.start()
+        await gateway.ready()
         yield ControlWorld(gateway, pki, authority)

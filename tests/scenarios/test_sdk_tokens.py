@@ -174,6 +174,39 @@ async def test_a_revoked_secret_ends_the_gateway_object(place: Place) -> None:
         assert neighbour.state is agp.State.CONNECTED
 
 
+async def test_tokens_hold_behind_workers(tmp_path: Path) -> None:
+    sleeper = Sleeper()
+    async with control_world(tmp_path, clock=sleeper.wall, require_token=True, workers=2) as world:
+        await world.tenant("acme")
+        place = Place(world, sleeper)
+        shown = await world.client("b", "acme", "acme/*")
+        pairs = [world.issue("acme/*") for _ in range(2)]
+        bound = await world.bound_token("acme", shown, pairs[0])
+        address = Address("tls", *world.gateway.address)
+        carriers = [
+            Carrier(address, pair.certificate, pair.key, world.directory / "ca.pem") for pair in pairs
+        ]
+        with pytest.raises(agp.Unauthorized) as caught:
+            await assemble(carriers[1], tokens=bound).open()
+        assert caught.value.code is Code.INVALID_TOKEN
+        async with (
+            place.connect(await place.credentials()) as near,
+            assemble(carriers[0], tokens=bound) as far,
+        ):
+            sender, receiver = (
+                await near.create_agent("acme/dev/sender"),
+                await far.create_agent("acme/dev/sink"),
+            )
+            inbox = await receiver.subscribe("acme/dev/news")
+            await sender.publish("acme/dev/news", 1)
+            assert (await inbox.receive(timeout=DEADLINE_S)).data == 1
+            events: Any = near.events()
+            await world.control.clients.delete(OPERATOR, "a")
+            ended = await event_of(events, agp.Disconnected)
+            assert (ended.final, ended.error.code) == (True, Code.TOKEN_REVOKED)
+            assert far.state is agp.State.CONNECTED
+
+
 async def test_a_token_that_ends_without_another(place: Place) -> None:
     shown = await place.world.client("a", "acme", "acme/*")
     gateway = place.connect(await place.world.token("acme", shown))
