@@ -148,7 +148,7 @@ def _answer(gateway: Gateway, pauses: Pauses, question: str) -> dict[str, Any]:
     return {"memory": lambda: memory(gateway), "pauses": pauses.report, "garbage": garbage}[verb]()
 
 
-def _ready(gateway: Gateway) -> None:
+async def _ready(gateway: Gateway) -> None:
     pauses = Pauses()
     gc.callbacks.append(pauses)
     loop = asyncio.get_running_loop()
