@@ -91,13 +91,13 @@ async def asking(at: At) -> AsyncIterator[Ask]:
 
 def main(arguments: list[str]) -> int:
     """`agpd serve` with the settings of `bench.load.serve`, on a given port."""
-    from agpd.cli.serve import run
+    from agpd.cli.serve import nothing_more, run
     from bench.load.serve import configuration
 
     logging.disable(logging.WARNING)
     config = configuration(Path(arguments[1]) if len(arguments) > 1 else None)
     listen = msgspec.structs.replace(config.listen, native=f"{HOST}:{arguments[0]}")
-    return run(msgspec.structs.replace(config, listen=listen), lambda _: None)
+    return run(msgspec.structs.replace(config, listen=listen), nothing_more)
 
 
 if __name__ == "__main__":
