@@ -99,10 +99,11 @@ def _start(connection: Connection, now: float, group: Sequence[Start]) -> list[S
     for each in group:
         number = agents[each.name].id if each.name in agents else 0
         before = running.get(each.instance)
-        outcomes.append(
-            _refusal(each, number, before, counts.get(number, 0)) or _started(each, number, before, now)
-        )
-        counts[number] = counts.get(number, 0) + 1
+        count = counts.get(number, 0)
+        refused = _refusal(each, number, before, count)
+        outcomes.append(refused or _started(each, number, before, now))
+        if refused is None and before is None:
+            counts[number] = count + 1
     started = [outcome for outcome in outcomes if isinstance(outcome, Started)]
     _add(connection, [each for each in started if each.new], idle)
     _renew(connection, [(each.instance.name, each.instance.expires) for each in started if not each.new])

@@ -67,6 +67,26 @@ async def test_starts_of_one_work(filled: Store, clock: Any) -> None:
     assert await running(filled) == {1, 2}
 
 
+async def test_only_instances_that_are_new_count_against_the_limit(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "INSTANCES_LIMIT", 3)
+    await start(filled, Start(ONE, "acme/prod/t/1", 60), Start(TWO, "acme/prod/t/9", 60))
+    outcomes = await start(
+        filled,
+        Start(ONE, "acme/prod/t/1", 60),  # runs already
+        Start(ONE, "acme/prod/t/9", 60),  # another's
+        *(Start(ONE, f"acme/prod/t/{number}", 60) for number in (2, 3, 4)),
+    )
+    assert [each.code if isinstance(each, Refused) else each.new for each in outcomes] == [
+        False,
+        Code.CONFLICT,
+        True,
+        True,
+        Code.CONFLICT,
+    ]
+
+
 async def test_renewals_of_one_work(filled: Store, clock: Any) -> None:
     await start(filled, Start(ONE, "acme/prod/t/1", 60))
     asked = [Renewal("acme/prod/t/1", 70), Renewal("acme/prod/t/9", 70)]
