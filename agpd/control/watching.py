@@ -118,7 +118,10 @@ class Watch:
 
 
 class Feed:
-    """All watchers. `policy` returns the current one; `limit` is how many there may be."""
+    """All watchers. `policy` returns the current one.
+
+    `limit` is how many there may be, of which one organization has half at most, so that it cannot keep out others.
+    """
 
     def __init__(self, store: Store, policy: Callable[[], Sight], limit: int) -> None:
         self._store = store
@@ -133,6 +136,9 @@ class Feed:
         """Raises `Refused`: TOO_MANY_WATCHES, INVALID_REQUEST."""
         if len(self._watches) >= self._limit:
             raise Refused(Code.TOO_MANY_WATCHES, f"the registry has {self._limit} (control.watchers)")
+        own = sum(watch.caller.organization == caller.organization for watch in self._watches)
+        if own >= (self._limit + 1) // 2:
+            raise Refused(Code.TOO_MANY_WATCHES, f"{caller.organization} has {own}, half of control.watchers")
         watch = Watch(caller, query, self._watches.discard)
         self._watches.add(watch)
         return watch
@@ -177,6 +183,9 @@ class Feed:
             except Refused as error:
                 self._end(error)
                 return
+            except Exception:  # a fault of ours: whoever watches must not believe that nothing has happened
+                self._end(Refused(Code.INTERNAL))
+                raise
             for told in read:
                 await self._offer(told)
 

@@ -219,19 +219,23 @@ async def test_watches_end_with_the_feed(world: World, agent_of: Make) -> None:
     assert [event async for event in watch] == []
 
 
-async def test_watches_end_when_the_database_does_not_answer(
-    world: World, store: Store, agent_of: Make
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Refused(Code.UNAVAILABLE), Code.UNAVAILABLE), (ValueError("a fault"), Code.INTERNAL)],
+)
+async def test_watches_end_when_changes_cannot_be_read(
+    world: World, store: Store, agent_of: Make, error: Exception, code: Code
 ) -> None:
     watch = world.discovery.watch(agent_of("acme/*"), Query())
 
     async def away(_: Any) -> None:
-        raise Refused(Code.UNAVAILABLE)
+        raise error
 
     store.read = away  # type: ignore[method-assign]
     world.feed.tell_started(1)
     with pytest.raises(Refused) as caught:
         await anext(watch)
-    assert caught.value.code is Code.UNAVAILABLE
+    assert caught.value.code is code
 
 
 async def test_many_watchers_do_not_hold_the_loop(
