@@ -219,7 +219,9 @@ class Control(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _says("A registered instance that says nothing for so many seconds is gone."),
     ] = 60
     page_limit: Annotated[Count, _says("Most items in one answer.")] = 500
-    watchers: Annotated[Count, _says("Watchers of the registry at once.")] = 1000
+    watchers: Annotated[
+        Count, _says("Watchers of the registry at once; of one organization at most half as many.")
+    ] = 1000
     request_limit_bytes: Annotated[
         int, Meta(ge=4 * KIB, le=16 * MIB), _says("Longest request of the HTTP and gRPC interfaces.")
     ] = MIB

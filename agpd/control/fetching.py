@@ -14,6 +14,7 @@ from agpd.errors import Code, Refused
 ANSWER_LIMIT_BYTES = 256 * 1024
 TIMEOUT_S = 10.0
 KEYS_LIMIT = 64
+_UNICAST, _NAT64 = ipaddress.IPv6Network("2000::/3"), ipaddress.IPv6Network("64:ff9b::/96")
 
 Keys = dict[str, tuple[str, jose.Key]]
 """kid -> algorithm, key"""
@@ -120,5 +121,12 @@ def _is_loopback(host: str) -> bool:
 
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    return (inner or parsed).is_global and not parsed.is_multicast
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour
+        if parsed in _NAT64:
+            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        if inner is not None:
+            parsed = inner
+        elif parsed not in _UNICAST:  # addresses of old, and of translators inside, count as global elsewhere
+            return False
+    return parsed.is_global and not parsed.is_multicast

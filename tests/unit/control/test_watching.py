@@ -192,16 +192,26 @@ async def test_too_much_at_once_ends_all_watches(
 
 
 async def test_there_may_be_so_many_watches(world: World, agent_of: Make) -> None:
-    caller = agent_of("acme/*")
-    watches = [world.discovery.watch(caller, Query()) for _ in range(LIMIT)]
-    with pytest.raises(Refused) as caught:
-        world.discovery.watch(caller, Query())
+    callers = [agent_of(f"{name}/*") for name in ("acme", "globex", "initech")]
+    watches = [world.discovery.watch(caller, Query()) for caller in callers]
+    assert len(watches) == LIMIT
+    with pytest.raises(Refused, match="the registry has") as caught:
+        world.discovery.watch(callers[0], Query())
     assert caught.value.code is Code.TOO_MANY_WATCHES
     await watches.pop().aclose()
-    world.discovery.watch(caller, Query())
+    world.discovery.watch(callers[0], Query())
     watches.clear()
     gc.collect()
-    assert len([world.discovery.watch(caller, Query()) for _ in range(LIMIT)]) == LIMIT
+    assert len([world.discovery.watch(caller, Query()) for caller in callers]) == LIMIT
+
+
+async def test_one_organization_leaves_half_of_the_watches_to_others(world: World, agent_of: Make) -> None:
+    own, other = agent_of("acme/*"), agent_of("globex/*")
+    watches = [world.discovery.watch(own, Query()) for _ in range(2)]
+    with pytest.raises(Refused, match="acme has 2") as caught:
+        world.discovery.watch(agent_of("acme/prod/reader"), Query())
+    assert caught.value.code is Code.TOO_MANY_WATCHES
+    watches.append(world.discovery.watch(other, Query()))
 
 
 async def test_a_watch_ends_when_it_is_closed(world: World, agent_of: Make) -> None:
