@@ -45,7 +45,7 @@ SAYS = {
     "pattern": "What nobody takes that is sent to names of this pattern ...",
     "public_keys": "A public key (base64) for a use.",
     "quotas": "agents, connections, subscriptions, messages_per_second or bytes_per_second; 0: no limit.",
-    "require_encryption": "Accept only encrypted payloads.",
+    "require_encryption": "Say that payloads are to be encrypted; nothing checks it in this release.",
     "scopes": "What it may ask for; none: everything of its tenant but agp:admin.",
     "subject": "Pattern of who may.",
     "suspended": "Accept nobody of it.",

@@ -38,7 +38,10 @@ class Quotas(Resource, kw_only=True, forbid_unknown_fields=True):
 
 
 class Tenant(Resource, kw_only=True, forbid_unknown_fields=True):
-    """An organization. `name` is the first segment of all its names."""
+    """An organization. `name` is the first segment of all its names.
+
+    `require_encryption` says that payloads are to be encrypted end to end; nothing checks it in this release.
+    """
 
     name: ShortText
     title: ShortText = ""
