@@ -144,6 +144,8 @@ class Issuers:
         fitting = [one for one in issuers if is_for(token.claims, one.info.audience)]
         if not fitting:
             raise jose.refused("its audience is not the one configured for its issuer")
+        # The issuer of an organization here is an audience that no other organization can claim.
+        fitting = [one for one in fitting if one.info.audience == self._own(one.info.tenant)] or fitting
         if len({one.info.tenant for one in fitting}) > 1:
             raise jose.refused(
                 "its audiences mean more than one organization; let its issuer put only the one of yours into `aud`"
@@ -234,9 +236,16 @@ class Issuers:
             raise Refused(Code.INVALID_REQUEST, "issuer and audience must not be empty")
         if f"{issuer.issuer}/".startswith(f"{self._public_url()}/"):
             raise Refused(Code.INVALID_REQUEST, "this gateway's own tokens need no configuration")
+        own = self._own(issuer.tenant)
+        if issuer.audience.startswith(self._own("")) and issuer.audience != own:
+            raise Refused(Code.INVALID_REQUEST, f"audience is another organization's; yours is {own}")
         if not issuer.algorithms or not jose.KEY_TYPES.keys() >= set(issuer.algorithms):
             raise Refused(Code.INVALID_REQUEST, f"algorithms: some of {', '.join(jose.KEY_TYPES)}")
         claims.check_mapping(issuer)
+
+    def _own(self, tenant: str) -> str:
+        """The issuer of the tenant's tokens here."""
+        return f"{self._public_url()}/t/{tenant}"
 
     def _fetch(self, trusted: Trusted) -> None:
         """In the background, one at a time for each issuer."""

@@ -267,7 +267,8 @@ async def test_what_is_no_issuer_is_refused(world: World, idp: Provider, fields:
 
 async def test_a_token_belongs_to_one_organization(world: World, idp: Provider) -> None:
     await configure(world, idp)
-    other = configuration(idp, id="k2", tenant="globex", subject="globex/prod/{azp}")
+    await configure(world, idp, id="k3", audience="account")
+    other = configuration(idp, id="k2", tenant="globex", subject="globex/prod/{azp}", audience="account")
     with pytest.raises(Refused) as caught:
         await issuers(world).put(OPERATOR, other)
     assert caught.value.code is Code.CONFLICT
@@ -278,15 +279,29 @@ async def test_a_token_belongs_to_one_organization(world: World, idp: Provider) 
 
 
 async def test_a_token_for_two_organizations_is_for_none(world: World, idp: Provider) -> None:
-    await configure(world, idp)
-    await configure(world, idp, id="own", audience="another of its own", subject="acme/prod/{azp}")
-    text = idp.token(aud=[f"{BASE}/t/acme", "account", "another of its own"])
+    await configure(world, idp, audience="one")
+    await configure(world, idp, id="own", audience="two", subject="acme/prod/{azp}")
+    text = idp.token(aud=["one", "account", "two"])
     assert world.tokens.verify(text, "").organization == "acme"  # control
     fields = {"id": "k2", "tenant": "globex", "subject": "globex/prod/{azp}", "audience": "account"}
     await configure(world, idp, **fields)
     detail = refused(world, text)
     assert "more than one organization" in detail
     assert "globex" not in detail
+
+
+async def test_the_issuer_of_an_organization_is_an_audience_that_others_cannot_take(
+    world: World, idp: Provider
+) -> None:
+    fields = {"id": "k2", "tenant": "globex", "subject": "globex/prod/{azp}"}
+    with pytest.raises(Refused, match="another organization's") as caught:
+        await configure(world, idp, **fields)
+    assert caught.value.code is Code.INVALID_REQUEST
+    await configure(world, idp)
+    await configure(world, idp, **fields, audience="account")
+    token = world.tokens.verify(idp.token(aud=["account", f"{BASE}/t/acme"]), "")
+    assert token.organization == "acme"
+    assert world.tokens.verify(idp.token(aud="account"), "").organization == "globex"
 
 
 async def test_a_tenant_has_only_so_many_issuers(
