@@ -123,12 +123,14 @@ class Embedded:
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, run)
 
     async def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        for engine in (self._snapshots, self._readers):
-            await loop.run_in_executor(self._read_threads, engine.dispose)
-        await loop.run_in_executor(self._write_thread, self._writer.dispose)
-        self._read_threads.shutdown()
-        self._write_thread.shutdown()
+        def run() -> None:
+            # First wait for transactions whose callers have gone: what is in use then is closed by nobody.
+            for threads in (self._read_threads, self._write_thread):
+                threads.shutdown()
+            for engine in (self._snapshots, self._readers, self._writer):
+                engine.dispose()
+
+        await asyncio.to_thread(run)
 
 
 class Server:

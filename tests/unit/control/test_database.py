@@ -1,15 +1,17 @@
 """URLs as users write them, files of their owner alone, and SQLite set up so that what is acknowledged lasts."""
 
 import asyncio
+import gc
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
 
-from agpd.control.database import Database, connect
+from agpd.control.database import Database, Embedded, connect
 from agpd.errors import ConfigError
 
 
@@ -94,3 +96,27 @@ async def test_a_relative_path_starts_at_the_working_directory(
     await database.write(lambda connection: connection.execute(text("CREATE TABLE t (x)")) and None)
     await database.close()
     assert (tmp_path / "here.db").exists()
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+async def test_closing_waits_for_reads_whose_callers_have_gone(sqlite: Database) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    ended: list[int] = []
+
+    def slow(connection: Connection) -> None:
+        started.set()
+        assert go_on.wait(15)
+        ended.append(connection.scalar(text("SELECT 1")) or 0)
+
+    await sqlite.write(lambda connection: connection.execute(text("CREATE TABLE t (x)")) and None)
+    reading = asyncio.create_task(sqlite.read(slow))
+    await asyncio.to_thread(started.wait, 15)
+    reading.cancel()
+    closing = asyncio.create_task(sqlite.close())
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    assert ended == [1]
+    assert isinstance(sqlite, Embedded)
+    assert [engine.pool.checkedin() for engine in (sqlite._readers, sqlite._writer)] == [0, 0]
+    gc.collect()  # a connection left open would tell now
