@@ -1,6 +1,7 @@
 """Checks and parts that the services have in common."""
 
 import re
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from agpd.names import parse_pattern
 
 Item = TypeVar("Item")
 NESTING_LIMIT = 100  # every version of Python and every reader of JSON can take it
+
+OWN_ID_LIMIT = 64
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 
 # An even number of backslashes before it: this one is an escape of JSON and no text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -49,6 +53,26 @@ def _containers(values: Iterable[Any]) -> list[Any]:
 
 def _within(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
+
+
+def fresh_id(letter: str) -> str:
+    """An id such as `g-0123456789abcdef` that nobody can guess: using it tells nothing about what others have."""
+    return f"{letter}-{secrets.token_hex(8)}"
+
+
+def check_own_id(text: str, owner: str, letter: str) -> None:
+    """An id that a tenant may give: empty, `<owner>.<label>`, or as `fresh_id` makes them.
+
+    So ids of two tenants never meet, and none finds out what another one has. Raises `Refused(INVALID_REQUEST)`.
+    """
+    label = text.removeprefix(f"{owner}.")
+    named = label != text and _LABEL.match(label) is not None
+    if text and not (len(text) <= OWN_ID_LIMIT and (named or re.match(rf"{letter}-[0-9a-f]{{16}}\Z", text))):
+        raise Refused(
+            Code.INVALID_REQUEST,
+            f"id {text!r}: write {owner}.<label>, at most {OWN_ID_LIMIT} characters of a-z 0-9 _ -, "
+            "or leave it empty",
+        )
 
 
 def split_name(name: str, shape: str) -> tuple[str, ...]:

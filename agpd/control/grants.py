@@ -1,7 +1,5 @@
 """Grants: what a tenant says about who may do what to whom, and the simulator that explains a verdict."""
 
-import re
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, Row, select
 
 from agpd.control.caller import Caller, missing
-from agpd.control.checks import changes, page_of, page_size, split_name
+from agpd.control.checks import changes, check_own_id, fresh_id, page_of, page_size, split_name
 from agpd.control.model import grant, tenant
 from agpd.control.policies import Policies
 from agpd.control.resources import Grant, Page, Verb, Verdict
@@ -18,15 +16,7 @@ from agpd.control.store import Notes, Store
 from agpd.errors import Code, Refused
 from agpd.names import parse_pattern
 
-ID_LIMIT = 64
 GRANTS_LIMIT = 100_000  # of one tenant
-_MADE = re.compile(r"g-[0-9a-f]{16}\Z")
-_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
-
-
-def fresh_id() -> str:
-    """An id that nobody can guess, so that using it tells nothing about the grants of others."""
-    return f"g-{secrets.token_hex(8)}"
 
 
 class Grants:
@@ -37,7 +27,7 @@ class Grants:
     """
 
     def __init__(
-        self, store: Store, policies: Policies, page_limit: int, new_id: Callable[[], str] = fresh_id
+        self, store: Store, policies: Policies, page_limit: int, new_id: Callable[[str], str] = fresh_id
     ) -> None:
         self._store = store
         self._policies = policies
@@ -52,7 +42,7 @@ class Grants:
         caller.check_admin(resource.tenant, f"tenant {resource.tenant}")
         given = _checked(resource)
         if not given.id:
-            given = msgspec.structs.replace(given, id=self._new_id())
+            given = msgspec.structs.replace(given, id=self._new_id("g"))
         held = self._policies.current.side(given.tenant).statements
 
         def work(connection: Connection, notes: Notes) -> Grant:
@@ -121,20 +111,8 @@ def _checked(resource: Grant) -> Grant:
             Code.INVALID_REQUEST,
             f"neither subject nor object lies in {resource.tenant}, which can grant only what concerns its own agents",
         )
-    if resource.id and not _is_id(resource.id, resource.tenant):
-        raise Refused(
-            Code.INVALID_REQUEST,
-            f"id {resource.id!r}: write {resource.tenant}.<label>, at most {ID_LIMIT} characters of a-z 0-9 _ -, "
-            "or leave it empty",
-        )
+    check_own_id(resource.id, resource.tenant, "g")
     return msgspec.structs.replace(resource, subject=str(subject), object=str(object_))
-
-
-def _is_id(text: str, owner: str) -> bool:
-    """Ids of two tenants never meet, so that none finds out what another one has."""
-    label = text.removeprefix(f"{owner}.")
-    named = label != text and _LABEL.match(label) is not None
-    return len(text) <= ID_LIMIT and (named or _MADE.match(text) is not None)
 
 
 def _insert(connection: Connection, notes: Notes, caller: Caller, given: Grant, held: int) -> None:

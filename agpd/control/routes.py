@@ -1,7 +1,5 @@
 """Standing routes: what agents of a tenant send and nobody takes goes to an instance of a type of that tenant."""
 
-import re
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -9,22 +7,14 @@ import msgspec
 from sqlalchemy import Connection, Row, func, select
 
 from agpd.control.caller import Caller, missing
-from agpd.control.checks import changes, page_of, page_size, split_name
+from agpd.control.checks import changes, check_own_id, fresh_id, page_of, page_size, split_name
 from agpd.control.model import route, tenant
 from agpd.control.resources import Page, Route
 from agpd.control.store import Notes, Store
 from agpd.errors import Code, Refused
 from agpd.names import parse_pattern, parse_type
 
-ID_LIMIT = 64
 ROUTES_LIMIT = 10_000  # of one tenant
-_MADE = re.compile(r"r-[0-9a-f]{16}\Z")
-_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
-
-
-def fresh_id() -> str:
-    """An id that nobody can guess, so that using it tells nothing about the routes of others."""
-    return f"r-{secrets.token_hex(8)}"
 
 
 class Routes:
@@ -34,7 +24,7 @@ class Routes:
     NOT_PERMITTED, INVALID_NAME, INVALID_REQUEST, QUOTA_EXCEEDED.
     """
 
-    def __init__(self, store: Store, page_limit: int, new_id: Callable[[], str] = fresh_id) -> None:
+    def __init__(self, store: Store, page_limit: int, new_id: Callable[[str], str] = fresh_id) -> None:
         self._store = store
         self._page_limit = page_limit
         self._new_id = new_id
@@ -47,7 +37,7 @@ class Routes:
         caller.check_admin(resource.tenant, f"tenant {resource.tenant}")
         given = _checked(resource)
         if not given.id:
-            given = msgspec.structs.replace(given, id=self._new_id())
+            given = msgspec.structs.replace(given, id=self._new_id("r"))
 
         def work(connection: Connection, notes: Notes) -> Route:
             before = _read(connection, given.id)
@@ -102,20 +92,8 @@ def _checked(resource: Route) -> Route:
             Code.INVALID_REQUEST,
             f"via {via} is no type of {resource.tenant}: a route leads to agents of its own organization",
         )
-    if resource.id and not _is_id(resource.id, resource.tenant):
-        raise Refused(
-            Code.INVALID_REQUEST,
-            f"id {resource.id!r}: write {resource.tenant}.<label>, at most {ID_LIMIT} characters of a-z 0-9 _ -, "
-            "or leave it empty",
-        )
+    check_own_id(resource.id, resource.tenant, "r")
     return msgspec.structs.replace(resource, pattern=str(pattern))
-
-
-def _is_id(text: str, owner: str) -> bool:
-    """Ids of two tenants never meet, so that none finds out what another one has."""
-    label = text.removeprefix(f"{owner}.")
-    named = label != text and _LABEL.match(label) is not None
-    return len(text) <= ID_LIMIT and (named or _MADE.match(text) is not None)
 
 
 def _check_pattern_is_free(connection: Connection, given: Route) -> None:

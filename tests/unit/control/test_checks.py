@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from agpd.control.checks import changes, check_texts, page_of, page_size, split_name
+from agpd.control.checks import (
+    changes,
+    check_own_id,
+    check_texts,
+    fresh_id,
+    page_of,
+    page_size,
+    split_name,
+)
 from agpd.control.resources import Agent, Quotas, Tenant
 from agpd.errors import Code, Refused
 
@@ -66,3 +74,20 @@ def test_a_page_says_whether_there_is_more() -> None:
     assert (page.items, page.next) == ([1, 2], "2")
     page = page_of([1, 2], 2, str)
     assert (page.items, page.next) == ([1, 2], "")
+
+
+def test_made_ids_are_not_guessed_and_fit() -> None:
+    made = {fresh_id("g") for _ in range(100)}
+    assert len(made) == 100
+    for text in (*made, "", "acme.a", "acme.a-b_1", "acme." + "a" * 59):
+        check_own_id(text, "acme", "g")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "globex.a", "acme.", "acme.A", "acme.a.b", "acme.a\n", "acme." + "a" * 60, "r-" + "0" * 16, "g-0"],
+)
+def test_ids_of_others_and_of_other_shapes_are_refused(text: str) -> None:
+    with pytest.raises(Refused, match=r"write acme\.<label>") as caught:
+        check_own_id(text, "acme", "g")
+    assert caught.value.code is Code.INVALID_REQUEST
