@@ -5,6 +5,7 @@ from scenarios.harness import TokenDesk, World
 
 from agpd.errors import Code, Refused
 from agpd.gateway.principal import PLAINTEXT
+from agpd.gateway.quotas import Allowance
 from agpd.gateway.tokens import GRACE_S, NO_TOKENS
 from agpd.wire import frames
 from agpd.wire.frames import Kind
@@ -95,6 +96,21 @@ def test_a_connection_without_token_may_show_one_later(world, desk):
     with pytest.raises(Refused) as caught:
         peer.register("acme/prod/writer/1")
     assert caught.value.code is Code.NOT_PERMITTED
+
+
+def test_a_token_of_another_organization_takes_the_connection_along(world, desk):
+    """A certificate for all organizations: the connection uses the quotas of the one that its token names."""
+    for organization in ("acme", "globex"):
+        world.hub.quotas.set(organization, Allowance(connections=1))
+    peer = world.peer("*", token=desk.issue("acme/*"))
+    desk.time += 1
+    authenticate(peer, desk.issue("globex/*"))
+    world.peer("*", token=desk.issue("acme/*"))  # there is room again
+    with pytest.raises(Refused) as caught:
+        authenticate(peer, desk.issue("acme/*"))
+    assert caught.value.code is Code.QUOTA_EXCEEDED
+    assert peer.link.principal.organization == "globex"
+    greet(world, desk.issue("globex/*"), pattern="*").expect_closed(Code.QUOTA_EXCEEDED)
 
 
 def test_a_refused_token_leaves_the_one_before_in_force(world, desk):
