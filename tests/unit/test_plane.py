@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from scenarios.control_world import control_world
 
+import agpd_client
 from agpd import plane
 from agpd.app import Gateway
 from agpd.config import Config, ConfigError, Control, Listen
@@ -32,6 +33,20 @@ async def test_it_listens_where_it_is_told_and_nowhere_after_the_end(tmp_path: P
     async with httpx2.AsyncClient() as client:
         with pytest.raises(httpx2.ConnectError):
             await client.get(f"{url}/livez")
+
+
+async def test_it_says_that_it_ends_while_connections_still_leave(tmp_path: Path) -> None:
+    async with control_world(tmp_path, plaintext=True) as world, world.http() as client:
+        assert (await client.get("/readyz")).status_code == 200
+        async with agpd_client.connect(f"agp+tcp://127.0.0.1:{world.gateway.address[1]}") as peer:
+            agent = await peer.create_agent("acme/dev/worker")
+            async with agent:
+                stopping = asyncio.create_task(world.gateway.stop(drain_s=10))
+                await asyncio.sleep(0)
+                assert (await client.get("/readyz")).json() == {"status": "draining"}
+                assert (await client.get("/livez")).status_code == 200
+        await asyncio.wait_for(stopping, 20)
+        assert world.gateway.plane is None
 
 
 async def test_either_listener_may_be_left_out(tmp_path: Path) -> None:
