@@ -10,7 +10,9 @@ def test_no_fault_and_no_answer_that_the_document_does_not_have(tmp_path: Path) 
     with served(tmp_path) as (url, token):
         seen = fuzz(url, token, 150)
     statuses = {status for _, status in seen}
-    assert {200, 201, 204, 400, 404} <= statuses  # control: what is right gets through
+    # Control: what is right gets through; few cases may hit only names that are there already.
+    assert {200, 204, 400, 404} <= statuses
+    assert statuses & {201, 409}
     assert 401 not in statuses
 
 
