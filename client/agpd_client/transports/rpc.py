@@ -168,7 +168,7 @@ class Rpc(Generic[Stubs]):
             )
 
     def _explain(self, status: Any, text: str | None, trailing: Any, timeout: float) -> AgpError:
-        number = str(dict(iter(trailing or ())).get("agpd-code", ""))  # `keys` of grpcio 1.70 are pairs
+        number = str(dict(iter(trailing or ())).get("agpd-code", ""))  # `keys` of older grpcio are pairs
         if number.isdecimal():
             return told(code_of(int(number)), text or "")
         return self._without_code(status, text or "", timeout)
