@@ -1,7 +1,9 @@
 """The audit log as a service: who did what, and whether the log is still what was written."""
 
+from sqlalchemy import Connection
+
 from agpd.control import chain
-from agpd.control.caller import Caller
+from agpd.control.caller import Caller, Role
 from agpd.control.resources import AuditCheck, AuditEvent, Page
 from agpd.control.store import Store
 from agpd.errors import Code, ConfigError, Refused
@@ -21,6 +23,7 @@ class Audit:
     ) -> Page[AuditEvent]:
         """Events of a tenant, the oldest first; for operators and the empty name, of all.
 
+        Administrators see none of a tenant that had the same name before, and was deleted.
         Raises `Refused`: NOT_FOUND, NOT_PERMITTED, INVALID_REQUEST (`after` is not what a page had as `next`).
         """
         if tenant:
@@ -29,9 +32,12 @@ class Audit:
             caller.check_operator()
         limit = min(limit or self._page_limit, self._page_limit)
         sequence = _sequence(after)
-        found = await self._store.read(
-            lambda connection: chain.events_after(connection, sequence, limit + 1, tenant)
-        )
+
+        def work(connection: Connection) -> list[AuditEvent]:
+            past = 0 if caller.role is Role.OPERATOR else chain.deleted(connection, tenant)
+            return chain.events_after(connection, max(sequence, past), limit + 1, tenant)
+
+        found = await self._store.read(work)
         items = found[:limit]
         return Page(items=items, next=str(items[-1].sequence) if len(found) > limit else "")
 

@@ -94,6 +94,14 @@ def events_after(connection: Connection, sequence: int, limit: int, tenant: str 
     return [_event(row) for row in connection.execute(query)]
 
 
+def deleted(connection: Connection, tenant: str) -> int:
+    """The sequence of the last event that says that this tenant was deleted; 0: it never was."""
+    query = select(func.max(audit.c.sequence)).where(
+        audit.c.tenant == tenant, audit.c.action == "tenant.delete"
+    )
+    return connection.scalar(query) or 0
+
+
 def follow(connection: Connection, end: Head, limit: int) -> Head:
     """The end of the chain after the next `limit` events behind `end`. Raises `Broken`."""
     for row in _raw_rows(connection, end.sequence, limit):

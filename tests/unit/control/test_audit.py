@@ -10,8 +10,10 @@ from agpd.control import chain
 from agpd.control.audit import CHUNK, Audit, verify
 from agpd.control.caller import Caller
 from agpd.control.model import audit
+from agpd.control.resources import Tenant
 from agpd.control.sealing import KEY_BYTES, Sealer
 from agpd.control.store import Notes, Store
+from agpd.control.tenants import Tenants
 from agpd.errors import Code, Refused
 
 COUNT = 9
@@ -240,6 +242,26 @@ async def test_administrators_see_the_events_of_their_tenant_alone(log: Store, a
         with pytest.raises(Refused) as caught:
             await service.events(admin_of("tenant1"), asked)
         assert caught.value.code is code
+
+
+async def test_a_tenant_does_not_see_what_one_of_its_name_did_before(
+    log: Store, operator: Caller, admin_of: AdminOf
+) -> None:
+    tenants, service = Tenants(log, 10), Audit(log, page_limit=10)
+    old = [event.sequence for event in (await service.events(admin_of("tenant1"), "tenant1")).items]
+    assert old
+    await tenants.put(operator, Tenant(name="tenant1"))
+    await tenants.delete(operator, "tenant1")
+    await tenants.put(operator, Tenant(name="tenant2"))
+    await tenants.put(operator, Tenant(name="tenant1"))
+    await tenants.put(operator, Tenant(name="tenant1", title="New"))
+    for after in ("", str(old[0])):
+        seen = await service.events(admin_of("tenant1"), "tenant1", after=after)
+        assert [event.action for event in seen.items] == ["tenant.create", "tenant.update"]
+    assert len((await service.events(admin_of("tenant2"), "tenant2")).items) == COUNT // 3 + 1
+    everything = [event.sequence for event in (await service.events(operator, "tenant1")).items]
+    assert everything[: len(old)] == old
+    assert len(everything) == len(old) + 4
 
 
 async def test_agents_see_no_events(log: Store, agent_of: Callable[[str], Caller]) -> None:
