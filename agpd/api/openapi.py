@@ -27,8 +27,8 @@ EXAMPLES: dict[str, Any] = {
     "putNamespace": {"name": "acme/prod", "title": "Production"},
     "createAgentType": {"name": "acme/prod/writer", "description": "Writes texts"},
     "putAgentType": {"name": "acme/prod/writer", "labels": {"team": "text"}, "capabilities": ["write"]},
-    "createClient": {"id": "acme-bot", "tenant": "acme", "agent": "acme/prod/writer"},
-    "putClient": {"id": "acme-bot", "tenant": "acme", "agent": "acme/prod/*"},
+    "createClient": {"id": "acme.bot", "tenant": "acme", "agent": "acme/prod/writer"},
+    "putClient": {"id": "acme.bot", "tenant": "acme", "agent": "acme/prod/*"},
     "createGrant": {"tenant": "acme", "subject": "globex/*", "verb": "publish", "object": "acme/prod/writer"},
     "putGrant": {
         "id": "acme.from-globex",
@@ -61,7 +61,7 @@ EXAMPLES: dict[str, Any] = {
     "addSecret": {"expires": 0},
     "can": {"subject": "globex/prod/asker", "verb": "publish", "object": "acme/prod/writer"},
 }
-EXAMPLES["putIssuer"] = {"id": "keycloak", **EXAMPLES["createIssuer"]}
+EXAMPLES["putIssuer"] = {"id": "acme.keycloak", **EXAMPLES["createIssuer"]}
 _PARAMETER = re.compile(r"{(\w+)}")
 
 

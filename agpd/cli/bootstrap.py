@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_options
-@click.option("--client", default="operator", show_default=True, help="Id of the operator's client.")
+@click.option(
+    "--client", default="agpd.operator", show_default=True, help="Id of the operator's client: agpd.label."
+)
 @click.option(
     "--reset", is_flag=True, help="If there is an operator: give CLIENT a new secret, revoke its others."
 )

@@ -97,7 +97,7 @@ def _shape(kind: Kind) -> str:
     shapes = {
         "namespace": "org/namespace",
         "type": "org/namespace/type",
-        "client": "unique in the whole gateway",
+        "client": "org.label",
     }
     return shapes.get(
         kind.name, "org/namespace/type/identity" if kind.name == "agent" else "the organization"
@@ -162,7 +162,7 @@ def _run(kind: Kind) -> Any:
 def _values(server: Server, kind: Kind, name: str, given: dict[str, Any]) -> dict[str, Any]:
     values = {field: _value(field, value) for field, value in given.items() if value not in (None, (), False)}
     if kind.in_tenant:
-        return values | {"tenant": server.tenant, "id": name}
+        return values | {"tenant": server.tenant_of(name), "id": name}
     key = key_of(server, kind, name)
     kind.item_path(key)  # says how to write it
     if kind.name == "agent":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONNECTIONS = 500
 DRAIN_MS = 1000
 DEFAULT_PORT = 7420
-CLIENT = "acme-admin"
+CLIENT = "acme.admin"
 TENANT = "acme"
 
 

@@ -1,7 +1,7 @@
 """The kinds of resources that `agpctl get`, `create`, `apply` ... know: one table.
 
 A *key* is the tuple of segments that names a resource: `("acme", "prod")` for the namespace `acme/prod`,
-`("acme", "acme-bot")` for the client `acme-bot` of the tenant `acme`.
+`("acme", "acme.bot")` for the client `acme.bot` of the tenant `acme`.
 """
 
 from collections.abc import Callable, Mapping

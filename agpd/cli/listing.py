@@ -28,7 +28,9 @@ def items(server: Server, kind: Kind, below: Key = (), query: Parameters | None 
 def key_of(server: Server, kind: Kind, name: str) -> Key:
     """The key of what the user calls so; what lies in a tenant may be named without it."""
     segments = tuple(name.strip("/").split("/"))
-    if (kind.in_tenant or kind.name == "namespace") and len(segments) == 1:
+    if kind.in_tenant and len(segments) == 1:
+        return (server.tenant_of(segments[0]), *segments)
+    if kind.name == "namespace" and len(segments) == 1:
         return (server.tenant, *segments)
     return segments
 

@@ -44,6 +44,7 @@ class Server:
         self.context = context
         self._http = http
         self.session = session
+        self.given_tenant = ""  # what --tenant says
 
     @classmethod
     def open(
@@ -69,6 +70,10 @@ class Server:
         if not self.context.tenant:
             raise Failure(f"the context {self.name} has no tenant: add --tenant ORG")
         return self.context.tenant
+
+    def tenant_of(self, id_: str) -> str:
+        """The tenant of a resource with this id: what --tenant says, else what stands before the dot, else `tenant`."""
+        return self.given_tenant or id_.rpartition(".")[0] or self.tenant
 
     def token(self, scope: str = "") -> str:
         """An access token, with these scopes or with all; empty: the certificate says who we are."""
@@ -162,7 +167,9 @@ def connected(wanted: str = "", *, tenant: str = "", timeout_s: float = TIMEOUT_
         raise Failure(NO_CONTEXT)
     name, context = found
     context = msgspec.structs.replace(context, tenant=tenant) if tenant else context
-    return Server.open(name, context, Contexts.of(os.environ), timeout_s=timeout_s)
+    opened = Server.open(name, context, Contexts.of(os.environ), timeout_s=timeout_s)
+    opened.given_tenant = tenant
+    return opened
 
 
 def client(context: Context, timeout_s: float = TIMEOUT_S) -> httpx2.Client:

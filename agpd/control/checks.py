@@ -15,6 +15,7 @@ Item = TypeVar("Item")
 NESTING_LIMIT = 100  # every version of Python and every reader of JSON can take it
 
 OWN_ID_LIMIT = 64
+LABEL_LIMIT = 63
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 
 # An even number of backslashes before it: this one is an escape of JSON and no text.
@@ -65,14 +66,28 @@ def check_own_id(text: str, owner: str, letter: str) -> None:
 
     So ids of two tenants never meet, and none finds out what another one has. Raises `Refused(INVALID_REQUEST)`.
     """
-    label = text.removeprefix(f"{owner}.")
-    named = label != text and _LABEL.match(label) is not None
-    if text and not (len(text) <= OWN_ID_LIMIT and (named or re.match(rf"{letter}-[0-9a-f]{{16}}\Z", text))):
+    named = _is_label(text, owner) and len(text) <= OWN_ID_LIMIT
+    if text and not named and not re.match(rf"{letter}-[0-9a-f]{{16}}\Z", text):
         raise Refused(
             Code.INVALID_REQUEST,
-            f"id {text!r}: write {owner}.<label>, at most {OWN_ID_LIMIT} characters of a-z 0-9 _ -, "
+            f"id {text!a}: write {owner}.<label>, at most {OWN_ID_LIMIT} characters of a-z 0-9 _ -, "
             "or leave it empty",
         )
+
+
+def check_given_id(text: str, owner: str) -> None:
+    """An id that must be given: `<owner>.<label>`, for the same reason. Raises `Refused(INVALID_REQUEST)`."""
+    if not _is_label(text, owner):
+        raise Refused(
+            Code.INVALID_REQUEST,
+            f"id {text!a}: write {owner}.<label>, with a label of at most {LABEL_LIMIT} characters of a-z 0-9 _ -",
+        )
+
+
+def _is_label(text: str, owner: str) -> bool:
+    """Is it `<owner>.<label>`?"""
+    label = text.removeprefix(f"{owner}.")
+    return label != text and len(label) <= LABEL_LIMIT and _LABEL.match(label) is not None
 
 
 def split_name(name: str, shape: str) -> tuple[str, ...]:

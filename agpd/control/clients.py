@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 from agpd.config import Control as Settings
 from agpd.control import jose, scopes, secrets
 from agpd.control.caller import Caller, missing
-from agpd.control.checks import changes, check_texts, page_of, page_size
+from agpd.control.checks import changes, check_given_id, check_texts, page_of, page_size
 from agpd.control.model import client as table
 from agpd.control.model import client_secret, refresh_token, tenant
 from agpd.control.resources import Client, Page, Secret
@@ -30,12 +30,11 @@ CERTIFICATES = 16
 MARGIN_S = 60.0
 """Revocations are kept for so much longer than the longest token."""
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z", re.ASCII)
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
 
 
 class Clients:
-    """The clients of all tenants. Their keys are ids, unique in the whole gateway."""
+    """The clients of all tenants. Their keys are ids of the form `<tenant>.<label>`."""
 
     def __init__(
         self, settings: Settings, store: Store, sealer: Sealer, hasher: Secrets, clock: Callable[[], float]
@@ -49,7 +48,7 @@ class Clients:
     async def put(self, caller: Caller, resource: Client, *, create: bool = False) -> Client:
         """Create or replace. `secrets` and `created` of `resource` are not looked at.
 
-        Raises `Refused`: INVALID_REQUEST, INVALID_NAME, NOT_PERMITTED; ALREADY_EXISTS also for an id of another tenant.
+        Raises `Refused`: INVALID_REQUEST, INVALID_NAME, NOT_PERMITTED; ALREADY_EXISTS.
         """
         caller.check_admin(resource.tenant, f"tenant {resource.tenant}")
         checked = _checked(resource)
@@ -58,12 +57,8 @@ class Clients:
             row = connection.execute(select(table).where(table.c.id == checked.id)).first()
             if row is None:
                 return _create(connection, notes, caller, checked)
-            if create or row.tenant != checked.tenant:
-                raise Refused(
-                    Code.ALREADY_EXISTS,
-                    f"client {checked.id}: ids are unique in the whole gateway; "
-                    f"one that begins with {checked.tenant}- is likely to be free",
-                )
+            if create:
+                raise Refused(Code.ALREADY_EXISTS, f"client {checked.id}")
             before = _resource(connection, row)
             return self._replace(connection, notes, caller, before, checked)
 
@@ -210,8 +205,7 @@ def _credentials(client: Client) -> set[str]:
 def _checked(client: Client) -> Client:
     """As it is stored. Raises `Refused`."""
     check_texts(client)
-    if not _ID.match(client.id):
-        raise Refused(Code.INVALID_REQUEST, f"id {client.id!a}: use a-z 0-9 _ -, at most 63 characters")
+    check_given_id(client.id, client.tenant)
     if pattern_of(client).prefix[:1] != (client.tenant,):
         raise Refused(Code.INVALID_REQUEST, f"agent {client.agent} does not lie in {client.tenant}")
     asked = scopes.parse(" ".join(client.scopes))

@@ -7,8 +7,6 @@ not known; that token is refused meanwhile. A fetch that fails leaves the keys a
 import asyncio
 import hashlib
 import logging
-import os
-import re
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from agpd.config import Control as Settings
 from agpd.control import claims, jose
 from agpd.control.caller import Caller, missing
-from agpd.control.checks import changes, check_texts, page_of, page_size
+from agpd.control.checks import changes, check_own_id, check_texts, fresh_id, page_of, page_size
 from agpd.control.clients import MARGIN_S
 from agpd.control.fetching import FetchFailed, Keys, check_uri, fetch_keys
 from agpd.control.following import Following
@@ -39,7 +37,6 @@ FOREIGN_LIFE_S = 30 * 86_400.0
 ISSUERS_LIMIT = 100  # of one tenant: each token of another issuer is held against all of them
 TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
@@ -168,19 +165,19 @@ class Issuers:
     async def put(self, caller: Caller, resource: Issuer, *, create: bool = False) -> Issuer:
         """Create or replace; an empty id is made. Tokens that were accepted before are no more, after a change.
 
-        Raises `Refused`: INVALID_REQUEST, NOT_PERMITTED, QUOTA_EXCEEDED; ALREADY_EXISTS also for an id of another
-        tenant; CONFLICT when another configuration has the same issuer and audience.
+        An id is `<tenant>.<label>` or one that was made here. Raises `Refused`: INVALID_REQUEST, NOT_PERMITTED,
+        QUOTA_EXCEEDED, ALREADY_EXISTS; CONFLICT when the tenant has another with the same issuer and audience.
         """
         caller.check_admin(resource.tenant, f"tenant {resource.tenant}")
         if resource.internal:
             caller.check_operator("let the gateway fetch keys from private addresses (`internal`)")
         self._check(resource)
-        wanted = resource if resource.id else msgspec.structs.replace(resource, id=f"i-{os.urandom(8).hex()}")
+        wanted = resource if resource.id else msgspec.structs.replace(resource, id=fresh_id("i"))
 
         def work(connection: Connection, notes: Notes) -> Issuer:
             row = connection.execute(select(table).where(table.c.id == wanted.id)).first()
             if row is not None and (create or row.tenant != wanted.tenant):
-                raise Refused(Code.ALREADY_EXISTS, f"issuer {wanted.id}: ids are unique in the whole gateway")
+                raise Refused(Code.ALREADY_EXISTS, f"issuer {wanted.id}")
             _check_unique(connection, wanted)
             values = msgspec.structs.asdict(wanted)
             if row is None:
@@ -229,8 +226,7 @@ class Issuers:
 
     def _check(self, issuer: Issuer) -> None:
         check_texts(issuer)
-        if issuer.id and not _ID.match(issuer.id):
-            raise Refused(Code.INVALID_REQUEST, f"id {issuer.id!a}: use a-z 0-9 _ -, at most 63 characters")
+        check_own_id(issuer.id, issuer.tenant, "i")
         check_uri(issuer.jwks_uri, issuer.internal)
         if not issuer.issuer or not issuer.audience:
             raise Refused(Code.INVALID_REQUEST, "issuer and audience must not be empty")
@@ -294,13 +290,11 @@ def _row(connection: Connection, caller: Caller, key: str) -> Row[Any]:
 
 
 def _check_unique(connection: Connection, wanted: Issuer) -> None:
-    same = (table.c.issuer == wanted.issuer, table.c.audience == wanted.audience, table.c.id != wanted.id)
-    if connection.execute(select(table.c.id).where(*same)).first() is not None:
-        raise Refused(
-            Code.CONFLICT,
-            "there is a configuration with this issuer and audience; a token can belong to one organization only, "
-            "so let the issuer give an audience of your own",
-        )
+    """Among those of the tenant: what others have configured is not told. `verify` refuses tokens of both."""
+    same = (table.c.issuer == wanted.issuer, table.c.audience == wanted.audience)
+    others = (table.c.tenant == wanted.tenant, table.c.id != wanted.id)
+    if (found := connection.execute(select(table.c.id).where(*same, *others)).scalar()) is not None:
+        raise Refused(Code.CONFLICT, f"issuer {found} has this issuer and audience; change that one")
 
 
 def _check_tenant(connection: Connection, name: str) -> None:

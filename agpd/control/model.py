@@ -233,7 +233,7 @@ issuer = Table(
     Column("scopes", String(255), nullable=False),
     Column("default_scopes", JSON, nullable=False),
     Column("internal", Boolean, nullable=False),
-    UniqueConstraint("issuer", "audience"),  # a token belongs to one tenant
+    UniqueConstraint("tenant", "issuer", "audience"),
     ForeignKeyConstraint(["tenant"], ["tenant.name"]),
 )
 

@@ -112,7 +112,7 @@ class Secret(Resource, kw_only=True, forbid_unknown_fields=True):
 
 
 class Client(Resource, kw_only=True, forbid_unknown_fields=True):
-    """Credentials for tokens. `id` is unique in the whole gateway.
+    """Credentials for tokens. `id` is `<tenant>.<label>`.
 
     `agent` is the pattern of names that its tokens may speak as; it lies in the tenant. `admin`: may hold `agp:admin`.
     `scopes` are what it may ask for; empty: all that the grants allow, but not `agp:admin`. It authenticates with a

@@ -22,7 +22,7 @@ class Development(NamedTuple):
     tenant: str
 
 
-DEVELOPMENT = (Development("dev-operator", OPERATOR_TENANT), Development("acme-admin", "acme"))
+DEVELOPMENT = (Development("agpd.dev", OPERATOR_TENANT), Development("acme.admin", "acme"))
 NAMESPACE = "acme/demo"
 
 

@@ -57,8 +57,8 @@ def _http(line: str, content_type: str = "", body: bytes = b"", more: str = "") 
 
 def requests(directory: Path) -> dict[str, Callable[[], bytes]]:
     """How each kind is asked for."""
-    secret = (directory / "acme-admin.secret").read_text().strip()
-    basic = base64.b64encode(f"acme-admin:{secret}".encode()).decode()
+    secret = (directory / "acme.admin.secret").read_text().strip()
+    basic = base64.b64encode(f"acme.admin:{secret}".encode()).decode()
     token = _http(
         "POST /t/acme/oauth2/token",
         "application/x-www-form-urlencoded",

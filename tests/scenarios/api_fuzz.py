@@ -53,7 +53,7 @@ def served(directory: Path) -> Iterator[tuple[str, str]]:
         ) as world:
             await world.tenant("acme")
             await world.tenant("agpd")
-            shown = await world.client("agpd-op", "agpd", "agpd/*", admin=True)
+            shown = await world.client("agpd.op", "agpd", "agpd/*", admin=True)
             token = await world.token("agpd", shown, "agp:admin")
             end = asyncio.Event()
             found.extend((world.url, token, asyncio.get_running_loop(), end))

@@ -67,18 +67,18 @@ ROWS = {
     "deleteAgentType": Row((404, 403, 403, 409, 409), TYPE),
     "listClients": Row((404, 403, 403, 200, 200), TENANT),
     "createClient": Row(
-        (404, 403, 403, 201, 201), TENANT, {"id": "acme-new{n}", "tenant": "acme", "agent": "acme/prod/*"}
+        (404, 403, 403, 201, 201), TENANT, {"id": "acme.new{n}", "tenant": "acme", "agent": "acme/prod/*"}
     ),
-    "getClient": Row((404, 403, 403, 200, 200), TENANT | {"client": "acme-bot"}),
+    "getClient": Row((404, 403, 403, 200, 200), TENANT | {"client": "acme.bot"}),
     "putClient": Row(
         (404, 403, 403, 200, 200),
-        TENANT | {"client": "acme-bot"},
-        {"id": "acme-bot", "tenant": "acme", "agent": "acme/prod/*"},
+        TENANT | {"client": "acme.bot"},
+        {"id": "acme.bot", "tenant": "acme", "agent": "acme/prod/*"},
     ),
-    "deleteClient": Row((404, 403, 403, 204, 204), TENANT | {"client": "acme-bot"}),
-    "listSecrets": Row((404, 403, 403, 200, 200), TENANT | {"client": "acme-bot"}),
-    "addSecret": Row((404, 403, 403, 201, 201), TENANT | {"client": "acme-bot"}),
-    "revokeSecret": Row((404, 403, 403, 204, 204), TENANT | {"client": "acme-bot", "secret": "{secret}"}),
+    "deleteClient": Row((404, 403, 403, 204, 204), TENANT | {"client": "acme.bot"}),
+    "listSecrets": Row((404, 403, 403, 200, 200), TENANT | {"client": "acme.bot"}),
+    "addSecret": Row((404, 403, 403, 201, 201), TENANT | {"client": "acme.bot"}),
+    "revokeSecret": Row((404, 403, 403, 204, 204), TENANT | {"client": "acme.bot", "secret": "{secret}"}),
     "listKeys": Row((404, 200, 200, 200, 200), TENANT),
     "rotateKeys": Row((404, 403, 403, 200, 200), TENANT),
     "listGrants": Row((404, 200, 200, 200, 200), TENANT),
@@ -93,9 +93,9 @@ ROWS = {
     "deleteRoute": Row((404, 403, 403, 204, 204), TENANT | {"route": "acme.r"}),
     "listIssuers": Row((404, 200, 200, 200, 200), TENANT),
     "createIssuer": Row((404, 403, 403, 201, 201), TENANT, ISSUER | {"issuer": "https://idp.example/{n}"}),
-    "getIssuer": Row((404, 200, 200, 200, 200), TENANT | {"issuer": "acme-idp"}),
-    "putIssuer": Row((404, 403, 403, 200, 200), TENANT | {"issuer": "acme-idp"}, ISSUER),
-    "deleteIssuer": Row((404, 403, 403, 204, 204), TENANT | {"issuer": "acme-idp"}),
+    "getIssuer": Row((404, 200, 200, 200, 200), TENANT | {"issuer": "acme.idp"}),
+    "putIssuer": Row((404, 403, 403, 200, 200), TENANT | {"issuer": "acme.idp"}, ISSUER),
+    "deleteIssuer": Row((404, 403, 403, 204, 204), TENANT | {"issuer": "acme.idp"}),
     "findAgents": Row((200, 200, 200, 200, 200), query="organization=acme"),
     "registerAgent": Row((404, 201, 403, 201, 201), {}, WRITER | {"identity": "new{n}"}),
     "watchAgents": Row((200, 200, 200, 200, 200)),
@@ -131,10 +131,10 @@ async def restore(world: ControlWorld) -> None:
     control = world.control
     await control.namespaces.put(OPERATOR, Namespace(name="acme/prod"))
     await control.types.put(OPERATOR, AgentType(name="acme/prod/writer"))
-    await control.clients.put(OPERATOR, Client(id="acme-bot", tenant="acme", agent="acme/prod/*"))
+    await control.clients.put(OPERATOR, Client(id="acme.bot", tenant="acme", agent="acme/prod/*"))
     await control.grants.put(OPERATOR, Grant(id="acme.g", **GRANT))
     await control.routes.put(OPERATOR, Route(id="acme.r", **ROUTE))
-    await control.issuers.put(OPERATOR, Issuer(id="acme-idp", **ISSUER))
+    await control.issuers.put(OPERATOR, Issuer(id="acme.idp", **ISSUER))
     await control.registry.register(OPERATOR, Agent(**WRITER))
     await control.registry.start(OPERATOR, "acme/prod/writer", "eu-1", "acme/prod/writer/1")
 
@@ -142,9 +142,9 @@ async def restore(world: ControlWorld) -> None:
 async def fresh_secret(world: ControlWorld) -> str:
     """The id of the only secret of the client."""
     clients = world.control.clients
-    for secret in (await clients.get(OPERATOR, "acme-bot")).secrets:
-        await clients.revoke_secret(OPERATOR, "acme-bot", secret.id)
-    return str((await clients.add_secret(OPERATOR, "acme-bot")).id)
+    for secret in (await clients.get(OPERATOR, "acme.bot")).secrets:
+        await clients.revoke_secret(OPERATOR, "acme.bot", secret.id)
+    return str((await clients.add_secret(OPERATOR, "acme.bot")).id)
 
 
 class Roles:
@@ -169,7 +169,7 @@ class Roles:
             ("revoked", "acme", "acme/*", "agp:admin", admin),
             ("disabled", "acme", "acme/*", "agp:admin", admin),
         ):
-            shown = await world.client(f"{tenant}-{role}", tenant, agent, **more)
+            shown = await world.client(f"{tenant}.{role}", tenant, agent, **more)
             self.clients[role] = world.http(token=await world.token(tenant, shown, scope))
         await self._spoil()
 
@@ -178,13 +178,13 @@ class Roles:
         for role in ("suspended", "revoked", "disabled"):  # control: they were good
             assert (await self.clients[role].get("/v1/whoami")).status_code == 200
         await world.tenant("shut", suspended=True)
-        (secret,) = (await world.control.clients.get(OPERATOR, "acme-revoked")).secrets
-        await world.control.clients.revoke_secret(OPERATOR, "acme-revoked", secret.id)
+        (secret,) = (await world.control.clients.get(OPERATOR, "acme.revoked")).secrets
+        await world.control.clients.revoke_secret(OPERATOR, "acme.revoked", secret.id)
         await world.control.clients.put(
-            OPERATOR, Client(id="acme-disabled", tenant="acme", agent="acme/*", admin=True, disabled=True)
+            OPERATOR, Client(id="acme.disabled", tenant="acme", agent="acme/*", admin=True, disabled=True)
         )
         mine, thiefs = world.issue("acme/prod/*"), world.issue("acme/prod/*")
-        shown = await world.client("acme-victim", "acme", "acme/prod/*")
+        shown = await world.client("acme.victim", "acme", "acme/prod/*")
         bound = await world.bound_token("acme", shown, mine)
         async with world.http(mine, bound) as victim:
             assert (await victim.get("/v1/whoami")).status_code == 200

@@ -61,7 +61,7 @@ async def settled(world: ControlWorld) -> None:
 async def bound_token(world: ControlWorld, pair: Any, tenant: str = "acme", agent: str = "acme/*") -> str:
     """A token that is bound to this certificate, by a client that shows it."""
     der = await asyncio.to_thread(_der, pair)
-    id_ = f"{tenant}-{time.monotonic_ns()}"
+    id_ = f"{tenant}.{time.monotonic_ns()}"
     shown = await world.client(id_, tenant, agent)
     return await world.token(tenant, replace(shown, thumbprint=thumbprint_of(der)))
 
@@ -82,20 +82,23 @@ async def test_a_token_is_good_on_its_certificate_alone(world: ControlWorld, wir
     assert 590 < said.token_expires_s <= 600
     for thief in (other, foreign):
         assert await (await wire.connect(thief, token)).ended() is Code.INVALID_TOKEN
-    unbound = await world.token("acme", await world.client("loose", "acme", "acme/*"))
+    unbound = await world.token("acme", await world.client("acme.loose", "acme", "acme/*"))
     assert await (await wire.connect(foreign, unbound)).ended() is Code.INVALID_TOKEN
     await (await wire.connect(other, unbound)).expect(Kind.WELCOME)
 
 
 async def test_revoking_a_secret_cuts_its_connections_and_no_other(world: ControlWorld, wire: Wire) -> None:
     pair = world.issue("acme/*")
-    shown, others = await world.client("a", "acme", "acme/*"), await world.client("b", "acme", "acme/*")
+    shown, others = (
+        await world.client("acme.a", "acme", "acme/*"),
+        await world.client("acme.b", "acme", "acme/*"),
+    )
     victim = await wire.greet(pair, await world.token("acme", shown))
     neighbour = await wire.greet(pair, await world.token("acme", others))
     bare = await wire.greet(pair)
-    secret = (await world.control.clients.get(OPERATOR, "a")).secrets[0].id
+    secret = (await world.control.clients.get(OPERATOR, "acme.a")).secrets[0].id
     began = time.monotonic()
-    await world.control.clients.revoke_secret(OPERATOR, "a", secret)
+    await world.control.clients.revoke_secret(OPERATOR, "acme.a", secret)
     assert await victim.ended() is Code.TOKEN_REVOKED
     assert time.monotonic() - began < LIMIT_S  # the promise itself, with a factor of four to spare
     await neighbour.ping()
@@ -104,7 +107,7 @@ async def test_revoking_a_secret_cuts_its_connections_and_no_other(world: Contro
 
 async def test_renewal_in_the_stream(world: ControlWorld, wire: Wire) -> None:
     pair = world.issue("acme/*")
-    shown = await world.client("a", "acme", "acme/*")
+    shown = await world.client("acme.a", "acme", "acme/*")
     peer = await wire.greet(pair, await world.token("acme", shown))
     await peer.join("acme/dev/worker")
     narrow = await world.token("acme", shown, "agp:register:acme/dev/* agp:publish:acme/dev/clerk")
@@ -125,7 +128,7 @@ async def test_a_token_where_it_is_required(tmp_path: Path) -> None:
         bare = await wire.greet(pair)
         with pytest.raises(AssertionError, match="access token"):
             await bare.join("acme/dev/worker")
-        token = await world.token("acme", await world.client("a", "acme", "acme/*"))
+        token = await world.token("acme", await world.client("acme.a", "acme", "acme/*"))
         await (await wire.greet(pair, token)).join("acme/dev/worker")
 
 
@@ -166,7 +169,7 @@ async def test_an_expired_token_ends_the_connection(tmp_path: Path) -> None:
     ):
         await world.tenant("acme")
         wire, pair = Wire(world, peers), world.issue("acme/*")
-        shown = await world.client("a", "acme", "acme/*")
+        shown = await world.client("acme.a", "acme", "acme/*")
         first = await world.token("acme", shown)
         peer, renewed = await wire.greet(pair, first), await wire.greet(pair, first)
         ahead = 500.0
@@ -179,7 +182,7 @@ async def test_an_expired_token_ends_the_connection(tmp_path: Path) -> None:
 
 async def test_suspending_a_tenant_cuts_its_connections(world: ControlWorld, wire: Wire) -> None:
     pair = world.issue("acme/*")
-    shown = await world.client("a", "acme", "acme/*")
+    shown = await world.client("acme.a", "acme", "acme/*")
     token = await world.token("acme", shown)
     peer, other = await wire.greet(pair, token), await wire.greet(world.issue("globex/*"))
     await world.tenant("acme", suspended=True)

@@ -36,7 +36,7 @@ async def world(tmp_path: Path) -> AsyncIterator[ControlWorld]:
 
 @pytest.fixture
 async def bot(world: ControlWorld) -> Credentials:
-    return await world.client("acme-bot", "acme", "acme/prod/*")
+    return await world.client("acme.bot", "acme", "acme/prod/*")
 
 
 def authlib(
@@ -98,7 +98,7 @@ async def test_authlib_refreshes_introspects_and_revokes(world: ControlWorld, bo
         assert fresh["refresh_token"] != old
         told = await client.introspect_token(endpoint(world, "introspect"), fresh["access_token"])
         assert told.json()["active"] is True
-        assert told.json()["client_id"] == "acme-bot"
+        assert told.json()["client_id"] == "acme.bot"
         answer = await client.revoke_token(endpoint(world, "revoke"), fresh["refresh_token"], "refresh_token")
         assert answer.status_code == 200
         told = await client.introspect_token(endpoint(world, "introspect"), fresh["access_token"])
@@ -112,11 +112,11 @@ async def test_authlib_proves_itself_with_a_private_key(world: ControlWorld) -> 
     key = jwk.RSAKey.generate_key(2048)
     keys = {"keys": [{**key.as_dict(private=False), "kid": "one"}]}
     await world.control.clients.put(
-        OPERATOR, Client(id="acme-key", tenant="acme", agent="acme/prod/*", jwks=keys)
+        OPERATOR, Client(id="acme.key", tenant="acme", agent="acme/prod/*", jwks=keys)
     )
     pem = key.as_pem(private=True)
     client = AsyncOAuth2Client(
-        client_id="acme-key",
+        client_id="acme.key",
         client_secret=pem,
         token_endpoint=endpoint(world),
         token_endpoint_auth_method="private_key_jwt",
@@ -132,9 +132,9 @@ async def test_authlib_proves_itself_with_a_private_key(world: ControlWorld) -> 
 
 async def test_a_certificate_proves_the_client_and_binds_its_tokens(world: ControlWorld) -> None:
     pair, thief = world.issue("acme/prod/*"), world.issue("acme/prod/*")
-    client = Client(id="acme-cert", tenant="acme", agent="acme/prod/*", certificates=[thumbprint(pair)])
+    client = Client(id="acme.cert", tenant="acme", agent="acme/prod/*", certificates=[thumbprint(pair)])
     await world.control.clients.put(OPERATOR, client)
-    form = {**ASKED, "client_id": "acme-cert"}
+    form = {**ASKED, "client_id": "acme.cert"}
     async with world.http(pair) as http, world.http(thief) as other, world.http() as bare:
         answer = await http.post(endpoint(world), data=form)
         assert answer.status_code == 200
@@ -149,7 +149,7 @@ async def test_a_certificate_proves_the_client_and_binds_its_tokens(world: Contr
 
 async def test_authlib_is_told_what_was_wrong(world: ControlWorld, bot: Credentials) -> None:
     cases = [
-        (Credentials("acme-bot", secret="agps_" + "A" * 64), {}, "invalid_client"),
+        (Credentials("acme.bot", secret="agps_" + "A" * 64), {}, "invalid_client"),
         (Credentials("nobody", secret=bot.secret), {}, "invalid_client"),
         (bot, {"scope": "agp:admin"}, "invalid_scope"),
         (bot, {"scope": "nonsense"}, "invalid_scope"),
@@ -315,8 +315,8 @@ async def test_failed_logins_of_one_address_are_bounded_and_logged(
 async def test_only_so_much_may_be_revoked_without_credentials(tmp_path: Path) -> None:
     async with control_world(tmp_path, unauthenticated_per_second=1) as world:
         await world.tenant("acme")
-        bot = await world.client("acme-bot", "acme", "acme/*")
-        form = {"token": "agpr_x", "client_id": "acme-bot"}
+        bot = await world.client("acme.bot", "acme", "acme/*")
+        form = {"token": "agpr_x", "client_id": "acme.bot"}
         async with world.http() as http:
             where = endpoint(world, "revoke")
             proved = [await http.post(where, data=form, headers=basic(bot)) for _ in range(5)]

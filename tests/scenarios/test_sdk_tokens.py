@@ -63,7 +63,7 @@ class Place:
         self.world, self.sleeper = world, sleeper
 
     async def credentials(
-        self, id_: str = "a", agent: str = "acme/*", **fields: Any
+        self, id_: str = "acme.a", agent: str = "acme/*", **fields: Any
     ) -> agp.ClientCredentials:
         shown = await self.world.client(id_, "acme", agent)
         return agp.ClientCredentials(f"{self.world.url}/t/acme", id_, shown.secret, **fields)
@@ -105,7 +105,7 @@ async def test_client_credentials(place: Place) -> None:
 
 
 async def test_a_token_and_a_function_that_returns_one(place: Place) -> None:
-    shown = await place.world.client("a", "acme", "acme/*")
+    shown = await place.world.client("acme.a", "acme", "acme/*")
 
     async def fresh() -> str:
         return await place.world.token("acme", shown)
@@ -120,9 +120,9 @@ async def test_by_the_certificate_of_the_connection(place: Place) -> None:
     files = carrier.credentials()
     assert files is not None
     der = ssl.PEM_cert_to_DER_cert(Path(files.certificate).read_text().partition("-\n\n")[0])
-    client = Client(id="tls", tenant="acme", agent="acme/*", certificates=[thumbprint_of(der)])
+    client = Client(id="acme.tls", tenant="acme", agent="acme/*", certificates=[thumbprint_of(der)])
     await place.world.control.clients.put(OPERATOR, client)
-    credentials = agp.ClientCredentials(f"{place.world.url}/t/acme", "tls")
+    credentials = agp.ClientCredentials(f"{place.world.url}/t/acme", "acme.tls")
     async with assemble(carrier, tokens=credentials) as gateway:
         await gateway.create_agent("acme/dev/worker")
 
@@ -158,11 +158,11 @@ async def test_renewal_under_traffic_loses_nothing(place: Place) -> None:
 async def test_a_revoked_secret_ends_the_gateway_object(place: Place) -> None:
     async with contextlib.AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(place.connect(await place.credentials()))
-        neighbour = await stack.enter_async_context(place.connect(await place.credentials("b")))
+        neighbour = await stack.enter_async_context(place.connect(await place.credentials("acme.b")))
         agent = await gateway.create_agent("acme/dev/worker")
         events: Any = gateway.events()
-        secret = (await place.world.control.clients.get(OPERATOR, "a")).secrets[0].id
-        await place.world.control.clients.revoke_secret(OPERATOR, "a", secret)
+        secret = (await place.world.control.clients.get(OPERATOR, "acme.a")).secrets[0].id
+        await place.world.control.clients.revoke_secret(OPERATOR, "acme.a", secret)
         ended = await event_of(events, agp.Disconnected)
         assert (ended.final, type(ended.error), ended.error.code) == (
             True,
@@ -179,7 +179,7 @@ async def test_tokens_hold_behind_workers(tmp_path: Path) -> None:
     async with control_world(tmp_path, clock=sleeper.wall, require_token=True, workers=2) as world:
         await world.tenant("acme")
         place = Place(world, sleeper)
-        shown = await world.client("b", "acme", "acme/*")
+        shown = await world.client("acme.b", "acme", "acme/*")
         pairs = [world.issue("acme/*") for _ in range(2)]
         bound = await world.bound_token("acme", shown, pairs[0])
         address = Address("tls", *world.gateway.address)
@@ -201,14 +201,14 @@ async def test_tokens_hold_behind_workers(tmp_path: Path) -> None:
             await sender.publish("acme/dev/news", 1)
             assert (await inbox.receive(timeout=DEADLINE_S)).data == 1
             events: Any = near.events()
-            await world.control.clients.delete(OPERATOR, "a")
+            await world.control.clients.delete(OPERATOR, "acme.a")
             ended = await event_of(events, agp.Disconnected)
             assert (ended.final, ended.error.code) == (True, Code.TOKEN_REVOKED)
             assert far.state is agp.State.CONNECTED
 
 
 async def test_a_token_that_ends_without_another(place: Place) -> None:
-    shown = await place.world.client("a", "acme", "acme/*")
+    shown = await place.world.client("acme.a", "acme", "acme/*")
     gateway = place.connect(await place.world.token("acme", shown))
     async with gateway:
         events: Any = gateway.events()
@@ -220,7 +220,7 @@ async def test_a_token_that_ends_without_another(place: Place) -> None:
 
 
 async def test_what_cannot_be_renewed_is_told_until_it_can(place: Place) -> None:
-    shown = await place.world.client("a", "acme", "acme/*")
+    shown = await place.world.client("acme.a", "acme", "acme/*")
     fails = False
 
     async def fresh() -> str:

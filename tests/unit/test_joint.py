@@ -46,14 +46,14 @@ async def joint(control: Control, gateway: Gateway) -> AsyncIterator[Joint]:
 
 
 async def test_tokens(control: Control, gateway: Gateway, joint: Joint) -> None:
-    await control.clients.put(OPERATOR, Client(id="a", tenant="acme", agent="acme/dev/*"))
-    secret = await control.clients.add_secret(OPERATOR, "a")
-    shown = Credentials(client_id="a", secret=secret.secret)
+    await control.clients.put(OPERATOR, Client(id="acme.a", tenant="acme", agent="acme/dev/*"))
+    secret = await control.clients.add_secret(OPERATOR, "acme.a")
+    shown = Credentials(client_id="acme.a", secret=secret.secret)
     issued = await control.tokens.issue("acme", {"grant_type": "client_credentials"}, shown)
     principal = gateway.hub.tokens.authenticate(str(issued.access_token), PLAINTEXT)
     assert principal.speaks_as == parse_pattern("acme/dev/*")
     assert gateway.hub.tokens.verdict(principal) is None
-    await control.clients.revoke_secret(OPERATOR, "a", secret.id)
+    await control.clients.revoke_secret(OPERATOR, "acme.a", secret.id)
     assert gateway.hub.tokens.verdict(principal) is Code.TOKEN_REVOKED
     with pytest.raises(Refused):
         gateway.hub.tokens.authenticate(str(issued.access_token), PLAINTEXT)

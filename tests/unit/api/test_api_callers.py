@@ -52,8 +52,8 @@ def test_a_certificate_for_every_name_is_an_operator(world: ControlWorld, caller
 
 async def test_the_scope_of_a_token_makes_an_administrator(world: ControlWorld, callers: Callers) -> None:
     await world.tenant("agpd")
-    shown = await world.client("acme-boss", "acme", "acme/*", admin=True)
-    operator = await world.client("agpd-boss", "agpd", "agpd/*", admin=True)
+    shown = await world.client("acme.boss", "acme", "acme/*", admin=True)
+    operator = await world.client("agpd.boss", "agpd", "agpd/*", admin=True)
     for tenant, who, scope, role in (
         ("acme", shown, "agp:admin", Role.ADMIN),
         ("acme", shown, "", Role.AGENT),
@@ -68,7 +68,7 @@ async def test_the_scope_of_a_token_makes_an_administrator(world: ControlWorld, 
 async def test_the_scopes_of_a_token_narrow_what_may_be_registered(
     world: ControlWorld, callers: Callers
 ) -> None:
-    shown = await world.client("acme-bot", "acme", "acme/*")
+    shown = await world.client("acme.bot", "acme", "acme/*")
     token = await world.token("acme", shown, "agp:register:acme/prod/*")
     caller = callers.authenticate(None, f"Bearer {token}", ADDRESS).caller
     assert caller.may_speak_as(parse("acme/prod/writer/1"))
@@ -80,17 +80,17 @@ async def test_the_scopes_of_a_token_narrow_what_may_be_registered(
 async def test_token_and_certificate_must_be_of_one_organization(
     world: ControlWorld, callers: Callers
 ) -> None:
-    token = await world.token("acme", await world.client("acme-bot", "acme", "acme/*"))
+    token = await world.token("acme", await world.client("acme.bot", "acme", "acme/*"))
     own, foreign = der(world.issue("acme/prod/*")), der(world.issue("globex/*"))
-    assert callers.authenticate(own, f"Bearer {token}", ADDRESS).caller.client == "acme-bot"
+    assert callers.authenticate(own, f"Bearer {token}", ADDRESS).caller.client == "acme.bot"
     assert callers.authenticate(der(world.issue("*")), f"Bearer {token}", ADDRESS).caller.role is Role.AGENT
     assert code(callers, foreign, f"Bearer {token}") is Code.INVALID_TOKEN
 
 
 async def test_a_bound_token_needs_its_certificate(world: ControlWorld, callers: Callers) -> None:
     pair = world.issue("acme/*")
-    token = await world.bound_token("acme", await world.client("acme-bot", "acme", "acme/*"), pair)
-    assert callers.authenticate(der(pair), f"Bearer {token}", ADDRESS).caller.client == "acme-bot"
+    token = await world.bound_token("acme", await world.client("acme.bot", "acme", "acme/*"), pair)
+    assert callers.authenticate(der(pair), f"Bearer {token}", ADDRESS).caller.client == "acme.bot"
     assert code(callers, der(world.issue("acme/*")), f"Bearer {token}") is Code.INVALID_TOKEN
     assert code(callers, None, f"Bearer {token}") is Code.INVALID_TOKEN
 
@@ -137,7 +137,7 @@ def test_a_caller_that_asks_too_often_has_to_wait(world: ControlWorld) -> None:
 async def test_a_session_is_good_until_its_token_ends_or_is_revoked(
     world: ControlWorld, callers: Callers
 ) -> None:
-    shown = await world.client("acme-bot", "acme", "acme/*")
+    shown = await world.client("acme.bot", "acme", "acme/*")
     session = callers.authenticate(None, f"Bearer {await world.token('acme', shown)}", ADDRESS)
     assert session.token is not None
     assert callers.still_good(session, session.token.expires - 1)
@@ -149,7 +149,7 @@ async def test_a_session_is_good_until_its_token_ends_or_is_revoked(
 
 
 async def test_a_session_ends_when_its_tenant_is_suspended(world: ControlWorld, callers: Callers) -> None:
-    token = await world.token("acme", await world.client("acme-bot", "acme", "acme/*"))
+    token = await world.token("acme", await world.client("acme.bot", "acme", "acme/*"))
     sessions = [
         callers.authenticate(None, f"Bearer {token}", ADDRESS),
         callers.authenticate(der(world.issue("acme/*")), None, ADDRESS),
@@ -166,7 +166,7 @@ async def test_a_session_ends_soon_after_its_certificate_is_revoked(world: Contr
     clock = Clock()
     callers = Callers(world.control, world.gateway._identify, clock)
     pair, other = world.issue("acme/*"), world.issue("acme/*")
-    token = f"Bearer {await world.token('acme', await world.client('acme-bot', 'acme', 'acme/*'))}"
+    token = f"Bearer {await world.token('acme', await world.client('acme.bot', 'acme', 'acme/*'))}"
     ended = [callers.authenticate(der(pair), shown, ADDRESS) for shown in (None, token)]
     stays = callers.authenticate(der(other), None, ADDRESS)
     assert world.authority is not None

@@ -14,7 +14,7 @@ from agpd.api.control_grpc import METHODS, STREAMS, TOKENS, address_of
 GRANT = pb.Grant(id="acme.g", tenant="acme", subject="globex/*", verb="publish", object="acme/prod/writer")
 ROUTE = pb.Route(id="acme.r", tenant="acme", pattern="acme/prod/*", via="acme/prod/writer")
 ISSUER = pb.Issuer(
-    id="idp",
+    id="acme.idp",
     tenant="acme",
     issuer="https://idp.example",
     jwks_uri="https://idp.example/certs",
@@ -64,10 +64,10 @@ def test_every_method_of_the_proto_file_is_served_and_no_other() -> None:
             "acme/prod/a",
             pb.AgentType(name="acme/prod/a", labels={"k": "v"}),
         ),
-        ("Clients", "Client", "acme", "acme-bot", pb.Client(id="acme-bot", tenant="acme", agent="acme/*")),
+        ("Clients", "Client", "acme", "acme.bot", pb.Client(id="acme.bot", tenant="acme", agent="acme/*")),
         ("Grants", "Grant", "acme", "acme.g", GRANT),
         ("Routes", "Route", "acme", "acme.r", ROUTE),
-        ("Issuers", "Issuer", "acme", "idp", ISSUER),
+        ("Issuers", "Issuer", "acme", "acme.idp", ISSUER),
     ],
 )
 async def test_resources_are_made_read_listed_and_deleted(
@@ -121,16 +121,16 @@ async def test_clients_get_tokens_bound_to_their_certificate(
     world: ControlWorld, channel: grpc.aio.Channel
 ) -> None:
     clients, pair = stubs.ClientsStub(channel), world.issue("acme/*")
-    await clients.Put(put("Client", pb.Client(id="acme-bot", tenant="acme", agent="acme/*")))
-    secret = await clients.AddSecret(pb.AddSecretRequest(client="acme-bot"))
-    who = {"tenant": "acme", "client_id": "acme-bot", "client_secret": secret.secret}
+    await clients.Put(put("Client", pb.Client(id="acme.bot", tenant="acme", agent="acme/*")))
+    secret = await clients.AddSecret(pb.AddSecretRequest(client="acme.bot"))
+    who = {"tenant": "acme", "client_id": "acme.bot", "client_secret": secret.secret}
     async with world.channel(pair) as own:
         tokens = stubs.TokensStub(own)
         token = await tokens.Issue(pb.IssueRequest(**who, scope="agp:publish:acme/*"))
         assert (token.token_type, token.scope, token.expires_in) == ("Bearer", "agp:publish:acme/*", 600)
         seen = await tokens.Introspect(pb.TokenRequest(**who, token=token.access_token))
         assert seen.active
-        assert '"client_id":"acme-bot"' in seen.claims
+        assert '"client_id":"acme.bot"' in seen.claims
         header = (("authorization", f"Bearer {token.access_token}"),)
         await stubs.TenantsStub(own).Get(pb.Key(key="acme"), metadata=header)
         stolen = stubs.TenantsStub(channel).Get(pb.Key(key="acme"), metadata=header)
@@ -138,7 +138,7 @@ async def test_clients_get_tokens_bound_to_their_certificate(
         await tokens.Revoke(pb.TokenRequest(**who, token=token.access_token))
         call = stubs.TenantsStub(own).Get(pb.Key(key="acme"), metadata=header)
         assert (await refused(call))[1] == "INVALID_TOKEN"
-        await clients.RevokeSecret(pb.RevokeSecretRequest(client="acme-bot", secret=secret.id))
+        await clients.RevokeSecret(pb.RevokeSecretRequest(client="acme.bot", secret=secret.id))
         assert (await refused(tokens.Issue(pb.IssueRequest(**who))))[1] == "INVALID_TOKEN"
 
 

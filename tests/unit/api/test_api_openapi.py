@@ -15,8 +15,8 @@ PATH = {
     "type": "writer",
     "organization": "acme",
     "identity": "eu-1",
-    "client": "acme-bot",
-    "issuer": "keycloak",
+    "client": "acme.bot",
+    "issuer": "acme.keycloak",
     "grant": "acme.from-globex",
     "route": "acme.rest",
 }

@@ -122,12 +122,12 @@ async def test_an_id_in_the_path_need_not_be_in_the_body(operator: httpx2.AsyncC
 async def test_what_another_tenant_has_is_not_below_this_one(
     world: ControlWorld, operator: httpx2.AsyncClient
 ) -> None:
-    await world.client("globex-bot", "globex", "globex/*")
-    assert (await operator.get("/v1/tenants/globex/clients/globex-bot")).status_code == 200
+    await world.client("globex.bot", "globex", "globex/*")
+    assert (await operator.get("/v1/tenants/globex/clients/globex.bot")).status_code == 200
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/secrets"), ("POST", "/secrets")):
-        answer = await operator.request(method, f"/v1/tenants/acme/clients/globex-bot{path}")
+        answer = await operator.request(method, f"/v1/tenants/acme/clients/globex.bot{path}")
         refusal(answer, 404, "NOT_FOUND")
-    assert (await operator.get("/v1/tenants/globex/clients/globex-bot")).status_code == 200
+    assert (await operator.get("/v1/tenants/globex/clients/globex.bot")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -218,13 +218,13 @@ async def test_changes_are_sent_as_events(world: ControlWorld, operator: httpx2.
 async def test_a_watch_ends_with_its_token(
     world: ControlWorld, operator: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = await world.client("acme-bot", "acme", "acme/*")
+    shown = await world.client("acme.bot", "acme", "acme/*")
     token = await world.token("acme", shown)
     async with world.http(token=token) as client, client.stream("GET", "/v1/agents/watch") as response:
         lines = response.aiter_lines()
         assert await anext(lines) == ": watching"
-        (secret,) = (await world.control.clients.get(OPERATOR, "acme-bot")).secrets
-        await world.control.clients.revoke_secret(OPERATOR, "acme-bot", secret.id)
+        (secret,) = (await world.control.clients.get(OPERATOR, "acme.bot")).secrets
+        await world.control.clients.revoke_secret(OPERATOR, "acme.bot", secret.id)
         assert [line async for line in lines] == [""]
 
 

@@ -43,7 +43,7 @@ def admin(ctl: Ctl) -> Ctl:
         "--tenant",
         "acme",
         "--client",
-        "acme-admin",
+        "acme.admin",
     ]
-    ctl(*login, "--ca", str(ctl.state / "ca.pem"), "--secret-file", str(ctl.state / "acme-admin.secret"))
+    ctl(*login, "--ca", str(ctl.state / "ca.pem"), "--secret-file", str(ctl.state / "acme.admin.secret"))
     return ctl

@@ -14,6 +14,6 @@ def test_the_nearest_context_counts(admin: Ctl) -> None:
 
 
 def test_another_tenant(ctl: Ctl) -> None:
-    assert "client/acme-admin" in ctl("get", "clients", "-o", "name").splitlines()
-    assert ctl("get", "clients", "-o", "name", "--tenant", "agpd") == "client/dev-operator\n"
+    assert "client/acme.admin" in ctl("get", "clients", "-o", "name").splitlines()
+    assert ctl("get", "clients", "-o", "name", "--tenant", "agpd") == "client/agpd.dev\n"
     assert ctl.run("get", "clients", "-t", "absent").stderr == "no clients\n"

@@ -20,15 +20,15 @@ def test_the_secret_is_printed_once_and_alone(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert first.stdout.startswith("agps_")
     assert len(first.stdout.splitlines()) == 1
-    assert "the client operator of the tenant agpd is an operator" in first.stderr
+    assert "the client agpd.operator of the tenant agpd is an operator" in first.stderr
     second = bootstrap(tmp_path)
     assert (second.exit_code, second.stdout) == (2, "")
-    assert "there is an operator already, operator" in second.stderr
+    assert "there is an operator already, agpd.operator" in second.stderr
     assert len(second.stderr.splitlines()) == 1
 
 
 def test_reset(tmp_path: Path) -> None:
     secrets = {bootstrap(tmp_path).stdout, bootstrap(tmp_path, "--reset").stdout}
     assert len(secrets) == 2
-    other = bootstrap(tmp_path, "--reset", "--client", "second")
-    assert "the client second of the tenant agpd" in other.stderr
+    other = bootstrap(tmp_path, "--reset", "--client", "agpd.second")
+    assert "the client agpd.second of the tenant agpd" in other.stderr

@@ -21,9 +21,9 @@ def test_kinds_and_commands(ctl: Ctl) -> None:
 
 
 def test_names_that_are_there(admin: Ctl) -> None:
-    assert completed(admin, "get clients acme-a") == ["acme-admin"]
+    assert completed(admin, "get clients acme.a") == ["acme.admin"]
     assert "acme/demo" in completed(admin, "describe namespace acme/d")
-    assert completed(admin, "client add-secret acme-ad") == ["acme-admin"]
+    assert completed(admin, "client add-secret acme.ad") == ["acme.admin"]
     assert "agpd" in completed(admin, "get clients --context dev --tenant ag")
     assert completed(admin, "context select a") == ["acme"]
     assert completed(admin, "--context dev whoami --context d") == ["dev"]

@@ -49,7 +49,7 @@ def test_each_kind(ctl: Ctl) -> None:
         *(
             "create",
             "issuer",
-            "kc",
+            "made.kc",
             "--issuer",
             "https://kc.example/r",
             "--jwks-uri",
@@ -61,37 +61,46 @@ def test_each_kind(ctl: Ctl) -> None:
     assert "agent/made/space/bot/one" in made["agents"].splitlines()
     assert made["grants"].startswith("grant/g-")
     assert made["routes"] == "route/made.r1\n"
-    assert ctl.json("get", "issuer", "kc", *own)["scopes"] == "scope"
+    assert ctl.json("get", "issuer", "made.kc", *own)["scopes"] == "scope"
+
+
+def test_the_tenant_follows_from_an_id(ctl: Ctl) -> None:
+    ctl("create", "tenant", "follows")
+    ctl("create", "client", "follows.bot", "--agent", "follows/*")
+    assert ctl.json("get", "client", "follows.bot")["tenant"] == "follows"
+    said = ctl.fails("create", "client", "follows.other", "--agent", "acme/*", "--tenant", "acme")
+    assert "write acme.<label>" in said
+    ctl("delete", "client", "follows.bot")
 
 
 def test_the_secret_is_printed_once_and_alone(ctl: Ctl) -> None:
-    made = ctl.run("create", "client", "create-bot", "--agent", "acme/demo/bot")
+    made = ctl.run("create", "client", "acme.create-bot", "--agent", "acme/demo/bot")
     assert made.stdout.startswith("agps_")
     assert len(made.stdout.splitlines()) == 1
-    assert made.stderr == "client create-bot created; its secret, which is shown only now:\n"
-    assert made.stdout.strip() not in ctl("get", "client", "create-bot", "-o", "json")
-    assert "ALREADY_EXISTS" in ctl.fails("create", "client", "create-bot", "--agent", "acme/demo/bot")
+    assert made.stderr == "client acme.create-bot created; its secret, which is shown only now:\n"
+    assert made.stdout.strip() not in ctl("get", "client", "acme.create-bot", "-o", "json")
+    assert "ALREADY_EXISTS" in ctl.fails("create", "client", "acme.create-bot", "--agent", "acme/demo/bot")
 
 
 def test_no_secret_where_none_is_needed(ctl: Ctl) -> None:
-    said = ctl("create", "client", "create-no", "--agent", "acme/demo/bot", "--no-secret")
-    assert said == "client create-no created\n"
-    assert ctl.json("get", "client", "create-no")["secrets"] == []
-    shown = ctl.json("create", "client", "create-json", "--agent", "acme/demo/bot")
+    said = ctl("create", "client", "acme.create-no", "--agent", "acme/demo/bot", "--no-secret")
+    assert said == "client acme.create-no created\n"
+    assert ctl.json("get", "client", "acme.create-no")["secrets"] == []
+    shown = ctl.json("create", "client", "acme.create-json", "--agent", "acme/demo/bot")
     assert shown["secrets"][0]["secret"].startswith("agps_")
 
 
 def test_a_dry_run_makes_nothing(ctl: Ctl) -> None:
-    said = ctl("create", "client", "create-dry", "--agent", "acme/demo/bot", "--dry-run")
-    assert said == "client create-dry created (dry run)\n"
-    assert "NOT_FOUND" in ctl.fails("get", "client", "create-dry")
+    said = ctl("create", "client", "acme.create-dry", "--agent", "acme/demo/bot", "--dry-run")
+    assert said == "client acme.create-dry created (dry run)\n"
+    assert "NOT_FOUND" in ctl.fails("get", "client", "acme.create-dry")
 
 
 def test_what_files_hold(ctl: Ctl, tmp_path: Path) -> None:
     key = tmp_path / "rsa.key"
     made = rsa.generate_private_key(65537, 2048)
     key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    start = ["create", "client", "create-file", "--agent", "acme/demo/bot"]
+    start = ["create", "client", "acme.create-file", "--agent", "acme/demo/bot"]
     assert "it holds no Ed25519 or P-256 key" in ctl.fails(*start, "--jwks", str(key))
     (tmp_path / "card").write_text("{")
     assert "cannot be used for --card" in ctl.fails(

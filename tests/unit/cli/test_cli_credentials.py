@@ -4,18 +4,20 @@ from scenarios.ctl import Ctl
 
 
 def test_secrets_are_added_and_revoked(admin: Ctl) -> None:
-    admin("create", "client", "cred-bot", "--agent", "acme/demo/bot")
-    added = admin.run("client", "add-secret", "cred-bot", "--life", "30d")
+    admin("create", "client", "acme.cred-bot", "--agent", "acme/demo/bot")
+    added = admin.run("client", "add-secret", "acme.cred-bot", "--life", "30d")
     assert added.stdout.startswith("agps_")
     assert len(added.stdout.splitlines()) == 1
     id_ = added.stderr.split()[1]
-    secrets = admin.json("get", "client", "cred-bot")["secrets"]
+    secrets = admin.json("get", "client", "acme.cred-bot")["secrets"]
     ends = {one["id"]: one["expires"] - one["created"] for one in secrets}
     assert round(ends.pop(id_)) == 30 * 86_400
     assert [each < 0 for each in ends.values()] == [True]  # the other one never expires
-    assert "CONFLICT" in admin.fails("client", "add-secret", "cred-bot")
-    assert admin("client", "revoke-secret", "cred-bot", id_) == f"secret {id_} of cred-bot revoked\n"
-    assert "NOT_FOUND" in admin.fails("client", "revoke-secret", "cred-bot", id_)
+    assert "CONFLICT" in admin.fails("client", "add-secret", "acme.cred-bot")
+    assert (
+        admin("client", "revoke-secret", "acme.cred-bot", id_) == f"secret {id_} of acme.cred-bot revoked\n"
+    )
+    assert "NOT_FOUND" in admin.fails("client", "revoke-secret", "acme.cred-bot", id_)
     login = [
         "login",
         "--context",
@@ -25,7 +27,7 @@ def test_secrets_are_added_and_revoked(admin: Ctl) -> None:
         "--tenant",
         "acme",
         "--client",
-        "cred-bot",
+        "acme.cred-bot",
     ]
     login += ["--ca", str(admin.state / "ca.pem"), "--secret-file", "-"]
     assert "does not accept the client" in admin.fails(*login, stdin=added.stdout)

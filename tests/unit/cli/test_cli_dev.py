@@ -43,7 +43,7 @@ def test_two_at_once_and_agpctl_just_works(tmp_path: Path) -> None:
             assert ctl.run("get", "agents").stderr == "no agents\n"
             assert ctl("get", "namespaces", "-o", "name") == "namespace/acme/demo\n"
             assert ctl.json("whoami")["role"] == role
-            for client in ("dev-operator", "acme-admin"):
+            for client in ("agpd.dev", "acme.admin"):
                 secret = state / f"{client}.secret"
                 assert stat.S_IMODE(secret.stat().st_mode) == 0o600
                 assert secret.read_text().startswith("agps_")
@@ -53,7 +53,7 @@ def test_started_again_it_keeps_what_is_there(tmp_path: Path) -> None:
     contexts = Contexts.of(environment(tmp_path))
     contexts.save("mine", Context(tenant="globex"))
     contexts.select("mine")
-    secret = tmp_path / "dev/acme-admin.secret"
+    secret = tmp_path / "dev/acme.admin.secret"
     with dev(tmp_path):
         first = secret.read_text()
     with dev(tmp_path):
@@ -64,7 +64,7 @@ def test_started_again_it_keeps_what_is_there(tmp_path: Path) -> None:
     with dev(tmp_path) as environ:
         assert secret.read_text() != first
         own = {name: environ[name] for name in ("AGPD_STATE_DIR", "XDG_CONFIG_HOME")}
-        found = Ctl(own, tmp_path, "").json("get", "client", "acme-admin", "--context", "dev")
+        found = Ctl(own, tmp_path, "").json("get", "client", "acme.admin", "--context", "dev")
         assert len(found["secrets"]) == 1
 
 

@@ -28,16 +28,16 @@ def login(ctl: Ctl, client: str, *more: str) -> list[str]:
 
 @pytest.mark.parametrize("way", ["file", "stdin", "environment"])
 def test_a_secret_becomes_a_token_and_is_not_kept(ctl: Ctl, way: str) -> None:
-    secret = secret_of(ctl, "acme-admin")
+    secret = secret_of(ctl, "acme.admin")
     if way == "file":
-        said = ctl(*login(ctl, "acme-admin", "--secret-file", str(ctl.state / "acme-admin.secret")))
+        said = ctl(*login(ctl, "acme.admin", "--secret-file", str(ctl.state / "acme.admin.secret")))
     elif way == "stdin":
-        said = ctl(*login(ctl, "acme-admin", "--secret-file", "-"), stdin=f"{secret}\n")
+        said = ctl(*login(ctl, "acme.admin", "--secret-file", "-"), stdin=f"{secret}\n")
     else:
-        said = ctl(*login(ctl, "acme-admin"), AGP_CLIENT_SECRET=secret)
-    assert said == f"logged in to {ctl.server} as acme-admin (admin of acme), context acme-admin\n"
-    assert ctl.contexts.selected() == "acme-admin"
-    kept = ctl.contexts.load("acme-admin")
+        said = ctl(*login(ctl, "acme.admin"), AGP_CLIENT_SECRET=secret)
+    assert said == f"logged in to {ctl.server} as acme.admin (admin of acme), context acme.admin\n"
+    assert ctl.contexts.selected() == "acme.admin"
+    kept = ctl.contexts.load("acme.admin")
     assert kept.refresh_token
     assert kept.secret_file == ""
     for path in ctl.contexts.path("x").parent.iterdir():
@@ -47,21 +47,21 @@ def test_a_secret_becomes_a_token_and_is_not_kept(ctl: Ctl, way: str) -> None:
 
 
 def test_the_secret_is_asked_for_without_echo(ctl: Ctl) -> None:
-    secret = secret_of(ctl, "acme-admin")
+    secret = secret_of(ctl, "acme.admin")
     primary, secondary = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", "from agpd.cli.main import agpctl; agpctl()", *login(ctl, "acme-admin")],
+        [sys.executable, "-c", "from agpd.cli.main import agpctl; agpctl()", *login(ctl, "acme.admin")],
         env=environment(ctl.state.parent) | ctl.environ,
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
     )
     os.close(secondary)
-    shown = read_until(primary, b"Secret of acme-admin: ")
+    shown = read_until(primary, b"Secret of acme.admin: ")
     while termios.tcgetattr(primary)[3] & termios.ECHO:  # it is switched off after the prompt
         os.sched_yield()
     os.write(primary, f"{secret}\n".encode())
-    shown += read_until(primary, b"context acme-admin")
+    shown += read_until(primary, b"context acme.admin")
     assert process.wait(DEADLINE_S) == 0
     os.close(primary)
     assert secret.encode() not in shown
@@ -76,20 +76,20 @@ def read_until(terminal: int, end: bytes) -> bytes:
 
 
 def test_without_a_terminal_it_says_how_to_give_the_secret(ctl: Ctl) -> None:
-    assert "give --secret-file FILE" in ctl.fails(*login(ctl, "acme-admin"))
+    assert "give --secret-file FILE" in ctl.fails(*login(ctl, "acme.admin"))
 
 
 def test_a_wrong_secret_leaves_everything_as_it_was(ctl: Ctl) -> None:
-    said = ctl.fails(*login(ctl, "acme-admin", "--secret-file", "-"), stdin="agps_wrong")
-    assert "does not accept the client acme-admin" in said
+    said = ctl.fails(*login(ctl, "acme.admin", "--secret-file", "-"), stdin="agps_wrong")
+    assert "does not accept the client acme.admin" in said
     assert "agps_wrong" not in said
     assert (ctl.contexts.names(), ctl.contexts.selected()) == (["dev"], "dev")
-    assert "the secret is empty" in ctl.fails(*login(ctl, "acme-admin", "--secret-file", "-"), stdin="\n")
+    assert "the secret is empty" in ctl.fails(*login(ctl, "acme.admin", "--secret-file", "-"), stdin="\n")
 
 
 def test_an_agents_client_is_no_administrator(ctl: Ctl) -> None:
-    secret = ctl("create", "client", "login-bot", "--agent", "acme/demo/bot")
-    ctl(*login(ctl, "login-bot", "--secret-file", "-"), stdin=secret)
+    secret = ctl("create", "client", "acme.login-bot", "--agent", "acme/demo/bot")
+    ctl(*login(ctl, "acme.login-bot", "--secret-file", "-"), stdin=secret)
     assert ctl.json("whoami")["role"] == "agent"
     assert "NOT_PERMITTED: " in ctl.fails("get", "clients")
 
@@ -105,7 +105,7 @@ def test_a_key(ctl: Ctl, tmp_path: Path, kind: str) -> None:
         ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(ec.SECP256R1())
     )
     key = write_key(tmp_path / "own.key", made)
-    client = f"login-{kind}"
+    client = f"acme.login-{kind}"
     ctl("create", "client", client, "--agent", "acme/demo/bot", "--jwks", key, "--admin")
     ctl(*login(ctl, client, "--private-key", key))
     kept = ctl.contexts.load(client)
@@ -127,21 +127,21 @@ def test_a_key(ctl: Ctl, tmp_path: Path, kind: str) -> None:
 def test_a_certificate(ctl: Ctl, tmp_path: Path) -> None:
     ctl("pki", "issue", "agent", "acme/demo/bot", "--dir", str(ctl.state), "--out", str(tmp_path / "bot"))
     certificate, key = str(tmp_path / "bot.pem"), str(tmp_path / "bot.key")
-    ctl("create", "client", "login-tls", "--agent", "acme/demo/bot", "--certificate", certificate)
-    ctl(*login(ctl, "login-tls", "--tls", "--certificate", certificate, "--key", key))
-    assert ctl.json("whoami")["client"] == "login-tls"
-    ctl.contexts.cache("login-tls").unlink()
-    assert ctl.json("whoami")["client"] == "login-tls"
+    ctl("create", "client", "acme.login-tls", "--agent", "acme/demo/bot", "--certificate", certificate)
+    ctl(*login(ctl, "acme.login-tls", "--tls", "--certificate", certificate, "--key", key))
+    assert ctl.json("whoami")["client"] == "acme.login-tls"
+    ctl.contexts.cache("acme.login-tls").unlink()
+    assert ctl.json("whoami")["client"] == "acme.login-tls"
     # Its tokens are bound to the certificate: without it they are worth nothing.
-    unbound = Context(server=ctl.server, ca=str(ctl.state / "ca.pem"), tenant="acme", client="login-tls")
+    unbound = Context(server=ctl.server, ca=str(ctl.state / "ca.pem"), tenant="acme", client="acme.login-tls")
     ctl.contexts.save("unbound", unbound)
-    ctl.contexts.cache("unbound").write_bytes(ctl.contexts.cache("login-tls").read_bytes())
+    ctl.contexts.cache("unbound").write_bytes(ctl.contexts.cache("acme.login-tls").read_bytes())
     assert "not logged in" in ctl.fails("--context", "unbound", "whoami")
 
 
 def test_logging_in_again_needs_no_options(admin: Ctl) -> None:
     before = admin.contexts.load("acme")
-    secret = secret_of(admin, "acme-admin")
+    secret = secret_of(admin, "acme.admin")
     admin("login", "--server", admin.server, "--tenant", "acme", AGP_CLIENT_SECRET=secret)
     after = admin.contexts.load("acme")
     assert after.ca == before.ca

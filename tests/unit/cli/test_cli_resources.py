@@ -64,7 +64,7 @@ def test_what_get_prints_can_be_applied(admin: Ctl, tmp_path: Path) -> None:
         text = admin("get", "agents", "acme/print", "-o", form)
         assert admin("apply", "-f", "-", stdin=text) == "agent acme/print/alice/eu-1 unchanged\n"
     found = list(yaml.safe_load_all(admin("get", "clients", "-o", "yaml")))
-    assert "acme-admin" in [one["id"] for one in found]
+    assert "acme.admin" in [one["id"] for one in found]
 
 
 def test_agents_are_found_by_what_they_are(admin: Ctl, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_tables_for_people(admin: Ctl, tmp_path: Path) -> None:
 
 
 def test_describe(admin: Ctl) -> None:
-    text = admin("describe", "client", "acme-admin")
+    text = admin("describe", "client", "acme.admin")
     assert "admin:         yes" in lines(text)
     assert "agps_" not in text
     assert len(admin("describe", "namespaces", "demo", "acme/demo").split("\n\n")) == 2

@@ -103,5 +103,5 @@ def test_a_token_that_the_gateway_does_not_know_is_renewed(admin: Ctl) -> None:
     token = admin("token").strip()
     admin.run("token", "revoke", "--stdin", stdin=token)
     assert token in cache.read_text()
-    assert admin.json("whoami")["client"] == "acme-admin"
+    assert admin.json("whoami")["client"] == "acme.admin"
     assert token not in cache.read_text()

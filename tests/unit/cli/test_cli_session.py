@@ -141,4 +141,4 @@ def test_tokens_are_never_printed() -> None:
 
 def test_a_damaged_cache_is_no_harm(admin: Ctl) -> None:
     admin.contexts.cache("acme").write_text("{")
-    assert admin.json("whoami")["client"] == "acme-admin"
+    assert admin.json("whoami")["client"] == "acme.admin"

@@ -36,7 +36,7 @@ def test_a_narrow_one_is_not_kept(admin: Ctl) -> None:
 
 def test_what_is_in_it(admin: Ctl) -> None:
     shown = admin("token", "--inspect")
-    assert "client_id:  acme-admin" in shown.splitlines()
+    assert "client_id:  acme.admin" in shown.splitlines()
     assert "eyJ" not in shown
     with pytest.raises(Failure, match="this is no JWT"):
         claims("abc")
@@ -50,7 +50,7 @@ def test_revoked_tokens_are_forgotten_and_worth_nothing(admin: Ctl) -> None:
     assert not admin.contexts.cache("acme").exists()
     assert "not logged in: agpctl login" in admin.fails("whoami")
     tls = trust(admin.contexts.load("acme"))
-    form = {"grant_type": "refresh_token", "client_id": "acme-admin", "refresh_token": refresh}
+    form = {"grant_type": "refresh_token", "client_id": "acme.admin", "refresh_token": refresh}
     answer = httpx2.post(f"{admin.server}/t/acme/oauth2/token", data=form, verify=tls)
     assert answer.json()["error"] == "invalid_grant"
 

@@ -11,7 +11,7 @@ def filled(ctl: Ctl, tenant: str) -> None:
     ctl("create", "tenant", tenant)
     ctl("create", "namespace", f"{tenant}/space")
     ctl("create", "type", f"{tenant}/space/bot")
-    ctl("create", "client", f"{tenant}-bot", "--agent", f"{tenant}/space/bot", "-t", tenant)
+    ctl("create", "client", f"{tenant}.bot", "--agent", f"{tenant}/space/bot", "-t", tenant)
 
 
 def test_what_is_exported_can_be_imported_and_applied(ctl: Ctl) -> None:
@@ -20,7 +20,7 @@ def test_what_is_exported_can_be_imported_and_applied(ctl: Ctl) -> None:
     assert "agps_" not in text
     assert "argon2" not in text
     assert all(line.endswith("unchanged") for line in ctl("apply", "-f", "-", stdin=text).splitlines())
-    for kind, name in (("client", "moved-bot"), ("type", "moved/space/bot"), ("namespace", "moved/space")):
+    for kind, name in (("client", "moved.bot"), ("type", "moved/space/bot"), ("namespace", "moved/space")):
         ctl("delete", kind, name, "-t", "moved")
     assert ctl("import", "-", stdin=text) == "imported 1 tenants, 1 namespaces, 1 types, 1 clients\n"
     assert ctl("export", "-t", "moved", "-o", "json").count("moved/space/bot") == 2

@@ -51,17 +51,17 @@ class World:
             await service.close()
         self.control._hasher.close()
 
-    async def client(self, id_: str = "acme-bot", agent: str = "acme/prod/*", **fields: object) -> Client:
+    async def client(self, id_: str = "acme.bot", agent: str = "acme/prod/*", **fields: object) -> Client:
         tenant = agent.partition("/")[0]
         client = msgspec.convert({"id": id_, "tenant": tenant, "agent": agent, **fields}, Client)
         return await self.control.clients.put(OPERATOR, client)
 
-    async def login(self, id_: str = "acme-bot", agent: str = "acme/prod/*", **fields: object) -> Credentials:
+    async def login(self, id_: str = "acme.bot", agent: str = "acme/prod/*", **fields: object) -> Credentials:
         """A client with a secret."""
         await self.client(id_, agent, **fields)
         return await self.secret(id_)
 
-    async def secret(self, id_: str = "acme-bot") -> Credentials:
+    async def secret(self, id_: str = "acme.bot") -> Credentials:
         made = await self.control.clients.add_secret(OPERATOR, id_)
         return Credentials(id_, secret=made.secret)
 

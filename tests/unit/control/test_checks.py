@@ -6,6 +6,7 @@ import pytest
 
 from agpd.control.checks import (
     changes,
+    check_given_id,
     check_own_id,
     check_texts,
     fresh_id,
@@ -90,4 +91,14 @@ def test_made_ids_are_not_guessed_and_fit() -> None:
 def test_ids_of_others_and_of_other_shapes_are_refused(text: str) -> None:
     with pytest.raises(Refused, match=r"write acme\.<label>") as caught:
         check_own_id(text, "acme", "g")
+    assert caught.value.code is Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    "text", ["", "bot", "globex.bot", "acme.", "acme.a.b", f"acme.{'a' * 64}", "g-0123456789abcdef"]
+)
+def test_an_id_that_must_be_given_begins_with_its_owner(text: str) -> None:
+    check_given_id(f"acme.{'a' * 63}", "acme")
+    with pytest.raises(Refused, match=r"write acme\.<label>") as caught:
+        check_given_id(text, "acme")
     assert caught.value.code is Code.INVALID_REQUEST

@@ -40,7 +40,7 @@ async def test_a_client_is_kept_as_it_was_put(world: World, clock: Clock) -> Non
         certificates=[THUMBPRINT],
         jwks={"keys": [key.as_dict(private=True)]},
     )
-    kept = await world.control.clients.get(OPERATOR, "acme-bot")
+    kept = await world.control.clients.get(OPERATOR, "acme.bot")
     assert made == kept
     assert kept.created == clock.now
     assert kept.jwks is not None
@@ -75,8 +75,34 @@ async def test_what_is_no_client_is_refused(world: World, fields: dict[str, obje
     assert code in (Code.INVALID_REQUEST, Code.INVALID_NAME, Code.NOT_FOUND)
 
 
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "", "bot", "acme", "acme.", "acme.Bot", "acme.a.b", "acme.a/b", "acme.a\n", f"acme.{'a' * 64}", "acme-bot",
+        "globex.bot", "c-0123456789abcdef",
+    ],
+)  # fmt: skip
+async def test_an_id_begins_with_the_tenant(world: World, id_: str) -> None:
+    with pytest.raises(Refused, match=r"write acme\.<label>") as caught:
+        await world.client(id_)
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert (await world.client(f"acme.{'a' * 63}")).id
+
+
+async def test_making_a_client_does_not_tell_what_others_have(world: World) -> None:
+    await world.client("acme.there")
+    said = []
+    for id_ in ("acme.there", "acme.free"):
+        with pytest.raises(Refused) as caught:
+            await world.control.clients.put(
+                admin_of("globex"), Client(id=id_, tenant="globex", agent="globex/*"), create=True
+            )
+        said.append((caught.value.code, caught.value.detail.replace(id_, "ID")))
+    assert said[0] == said[1]
+
+
 async def test_an_agent_outside_of_the_tenant_is_refused(world: World) -> None:
-    client = Client(id="x", tenant="acme", agent="globex/prod/*")
+    client = Client(id="acme.x", tenant="acme", agent="globex/prod/*")
     assert await refused(world.control.clients.put(OPERATOR, client)) is Code.INVALID_REQUEST
 
 
@@ -98,9 +124,11 @@ def number_text(number: int) -> str:
 async def test_ids_are_unique_and_foreign_clients_are_as_if_missing(world: World) -> None:
     await world.client()
     clients = world.control.clients
-    taken = Client(id="acme-bot", tenant="globex", agent="globex/*")
-    assert await refused(clients.put(admin_of("globex"), taken)) is Code.ALREADY_EXISTS
-    assert await refused(clients.put(OPERATOR, taken, create=True)) is Code.ALREADY_EXISTS
+    taken = Client(id="acme.bot", tenant="globex", agent="globex/*")
+    for caller in (admin_of("globex"), OPERATOR):
+        assert await refused(clients.put(caller, taken)) is Code.INVALID_REQUEST
+    own = Client(id="acme.bot", tenant="acme", agent="acme/*")
+    assert await refused(clients.put(admin_of("acme"), own, create=True)) is Code.ALREADY_EXISTS
     foreign = admin_of("globex")
     calls: list[Callable[[str], Awaitable[object]]] = [
         lambda id_: clients.get(foreign, id_),
@@ -110,7 +138,7 @@ async def test_ids_are_unique_and_foreign_clients_are_as_if_missing(world: World
     ]
     for call in calls:
         texts = []
-        for id_ in ("acme-bot", "no-bot"):
+        for id_ in ("acme.bot", "acme.no-bot"):
             with pytest.raises(Refused) as caught:
                 await call(id_)
             texts.append((caught.value.code, caught.value.detail.replace(id_, "ID")))
@@ -121,33 +149,33 @@ async def test_ids_are_unique_and_foreign_clients_are_as_if_missing(world: World
 
 async def test_agents_see_only_themselves(world: World) -> None:
     await world.client()
-    await world.client("acme-other")
-    agent = Caller("acme", parse_pattern("acme/prod/*"), Role.AGENT, "acme-bot", "acme-bot")
+    await world.client("acme.other")
+    agent = Caller("acme", parse_pattern("acme/prod/*"), Role.AGENT, "acme.bot", "acme.bot")
     clients = world.control.clients
-    assert (await clients.get(agent, "acme-bot")).id == "acme-bot"
-    assert await refused(clients.get(agent, "acme-other")) is Code.NOT_PERMITTED
+    assert (await clients.get(agent, "acme.bot")).id == "acme.bot"
+    assert await refused(clients.get(agent, "acme.other")) is Code.NOT_PERMITTED
     assert await refused(clients.list(agent, "acme")) is Code.NOT_PERMITTED
-    assert await refused(clients.add_secret(agent, "acme-bot")) is Code.NOT_PERMITTED
-    assert await refused(clients.delete(agent, "acme-bot")) is Code.NOT_PERMITTED
+    assert await refused(clients.add_secret(agent, "acme.bot")) is Code.NOT_PERMITTED
+    assert await refused(clients.delete(agent, "acme.bot")) is Code.NOT_PERMITTED
 
 
 async def test_lists_are_paged_by_id(world: World) -> None:
-    for name in ("acme-c", "acme-a", "acme-b"):
+    for name in ("acme.c", "acme.a", "acme.b"):
         await world.client(name)
-    await world.client("globex-a", "globex/*")
+    await world.client("globex.a", "globex/*")
     first = await world.control.clients.list(admin_of("acme"), "acme", limit=2)
-    assert [client.id for client in first.items] == ["acme-a", "acme-b"]
+    assert [client.id for client in first.items] == ["acme.a", "acme.b"]
     rest = await world.control.clients.list(admin_of("acme"), "acme", after=first.next)
-    assert [client.id for client in rest.items] == ["acme-c"]
+    assert [client.id for client in rest.items] == ["acme.c"]
     assert rest.next == ""
 
 
 async def test_two_secrets_are_live_at_once_and_no_third(world: World, clock: Clock) -> None:
     one, two = await world.login(), await world.secret()
     for shown in (one, two):
-        assert (await world.verified(shown)).client == "acme-bot"
+        assert (await world.verified(shown)).client == "acme.bot"
     assert await refused(world.secret()) is Code.CONFLICT
-    kept = await world.control.clients.get(OPERATOR, "acme-bot")
+    kept = await world.control.clients.get(OPERATOR, "acme.bot")
     assert len(kept.secrets) == LIVE_SECRETS
     assert [secret.secret for secret in kept.secrets] == ["", ""]
 
@@ -155,12 +183,12 @@ async def test_two_secrets_are_live_at_once_and_no_third(world: World, clock: Cl
 async def test_an_expired_secret_makes_room(world: World, clock: Clock) -> None:
     clients = world.control.clients
     await world.login()
-    await clients.add_secret(OPERATOR, "acme-bot", expires=clock.now + 10)
+    await clients.add_secret(OPERATOR, "acme.bot", expires=clock.now + 10)
     assert await refused(world.secret()) is Code.CONFLICT
     clock.advance(10)
     await world.secret()
-    assert len((await clients.get(OPERATOR, "acme-bot")).secrets) == 2
-    assert await refused(clients.add_secret(OPERATOR, "acme-bot", expires=clock.now)) is Code.INVALID_REQUEST
+    assert len((await clients.get(OPERATOR, "acme.bot")).secrets) == 2
+    assert await refused(clients.add_secret(OPERATOR, "acme.bot", expires=clock.now)) is Code.INVALID_REQUEST
 
 
 async def test_secrets_are_kept_as_hashes_and_in_no_audit_event(world: World, store: Store) -> None:
@@ -194,7 +222,7 @@ async def test_what_makes_a_client_narrower_revokes_its_tokens(
     world: World, fields: dict[str, object]
 ) -> None:
     shown = await world.login(admin=True, may_exchange=True)
-    other = await world.verified(await world.login("acme-other"))
+    other = await world.verified(await world.login("acme.other"))
     token = await world.verified(shown)
     await change(world, **{"admin": True, "may_exchange": True, **fields})
     assert world.tokens.is_revoked(token)
@@ -245,20 +273,20 @@ async def test_revoking_a_secret_revokes_its_tokens_only(world: World) -> None:
     one, two = await world.login(), await world.secret()
     first, second = await world.verified(one), await world.verified(two)
     id_ = first.credential.removeprefix("secret:")
-    await world.control.clients.revoke_secret(admin_of("acme"), "acme-bot", id_)
+    await world.control.clients.revoke_secret(admin_of("acme"), "acme.bot", id_)
     assert world.tokens.is_revoked(first)
     assert not world.tokens.is_revoked(second)
     assert await refused(world.issue(one)) is Code.INVALID_TOKEN
-    assert (await world.verified(two)).client == "acme-bot"
-    again = world.control.clients.revoke_secret(admin_of("acme"), "acme-bot", id_)
+    assert (await world.verified(two)).client == "acme.bot"
+    again = world.control.clients.revoke_secret(admin_of("acme"), "acme.bot", id_)
     assert await refused(again) is Code.NOT_FOUND
 
 
 async def test_removing_a_key_or_a_certificate_revokes_its_tokens(world: World) -> None:
     await world.client(certificates=[THUMBPRINT, jose.thumbprint(b"second")])
 
-    first = await world.verified(Credentials("acme-bot", thumbprint=THUMBPRINT))
-    second = await world.verified(Credentials("acme-bot", thumbprint=jose.thumbprint(b"second")))
+    first = await world.verified(Credentials("acme.bot", thumbprint=THUMBPRINT))
+    second = await world.verified(Credentials("acme.bot", thumbprint=jose.thumbprint(b"second")))
     await world.client(certificates=[jose.thumbprint(b"second")])
     assert world.tokens.is_revoked(first)
     assert not world.tokens.is_revoked(second)
@@ -270,7 +298,7 @@ async def test_deleting_a_client_ends_its_tokens_and_a_new_one_of_that_id_begins
     shown = await world.login()
     issued = await world.issue(shown, scope="offline_access agp:publish:*")
     token = world.tokens.verify(issued.access_token, "")
-    await world.control.clients.delete(admin_of("acme"), "acme-bot")
+    await world.control.clients.delete(admin_of("acme"), "acme.bot")
     assert world.tokens.is_revoked(token)
     assert await refused(world.issue(shown)) is Code.INVALID_TOKEN
     assert await refused(world.refresh(issued.refresh_token, shown)) is not None

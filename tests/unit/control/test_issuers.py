@@ -38,7 +38,7 @@ def issuers(world: World) -> Issuers:
 
 def configuration(idp: Provider, **fields: object) -> Issuer:
     full = {
-        "id": "keycloak",
+        "id": "acme.keycloak",
         "tenant": "acme",
         "issuer": REALM,
         "jwks_uri": idp.uri,
@@ -256,7 +256,8 @@ async def test_only_operators_allow_private_addresses(world: World, idp: Provide
         {"jwks_uri": "https://sso.example/x#y"}, {"subject": "globex/prod/{azp}"}, {"subject": "{org}/prod/x"},
         {"subject": "acme"}, {"subject": "acme/{azp"}, {"subject": "*"}, {"issuer": ""}, {"audience": ""},
         {"issuer": f"{BASE}/t/globex"}, {"issuer": BASE}, {"algorithms": ["none"]}, {"algorithms": ["HS256"]},
-        {"algorithms": []}, {"default_scopes": ["agp:admin"]}, {"default_scopes": ["x"]}, {"id": "A"},
+        {"algorithms": []}, {"default_scopes": ["agp:admin"]}, {"default_scopes": ["x"]}, {"id": "acme.A"},
+        {"id": "keycloak"}, {"id": "globex.keycloak"}, {"id": "g-0123456789abcdef"},
     ],
 )  # fmt: skip
 async def test_what_is_no_issuer_is_refused(world: World, idp: Provider, fields: dict[str, object]) -> None:
@@ -267,23 +268,39 @@ async def test_what_is_no_issuer_is_refused(world: World, idp: Provider, fields:
 
 async def test_a_token_belongs_to_one_organization(world: World, idp: Provider) -> None:
     await configure(world, idp)
-    await configure(world, idp, id="k3", audience="account")
-    other = configuration(idp, id="k2", tenant="globex", subject="globex/prod/{azp}", audience="account")
-    with pytest.raises(Refused) as caught:
-        await issuers(world).put(OPERATOR, other)
-    assert caught.value.code is Code.CONFLICT
-    fields = {"id": "k2", "tenant": "globex", "subject": "globex/prod/{azp}", "audience": f"{BASE}/t/globex"}
+    await configure(world, idp, id="acme.k3", audience="account")
+    other = configuration(
+        idp, id="globex.k2", tenant="globex", subject="globex/prod/{azp}", audience="account"
+    )
+    assert world.tokens.verify(idp.token(aud="account"), "").organization == "acme"
+    await issuers(world).put(OPERATOR, other)  # that others have it is not told
+    await issuers(world).settled()
+    assert "more than one organization" in refused(world, idp.token(aud="account"))
+    fields = {
+        "id": "globex.k4",
+        "tenant": "globex",
+        "subject": "globex/prod/{azp}",
+        "audience": f"{BASE}/t/globex",
+    }
     await configure(world, idp, **fields)
     assert world.tokens.verify(idp.token(aud=f"{BASE}/t/globex"), "").organization == "globex"
     assert world.tokens.verify(idp.token(), "").organization == "acme"
 
 
+async def test_an_organization_has_an_audience_of_an_issuer_once(world: World, idp: Provider) -> None:
+    await configure(world, idp)
+    with pytest.raises(Refused, match=r"acme\.keycloak") as caught:
+        await configure(world, idp, id="acme.k2")
+    assert caught.value.code is Code.CONFLICT
+    await configure(world, idp, id="acme.k2", audience="account")
+
+
 async def test_a_token_for_two_organizations_is_for_none(world: World, idp: Provider) -> None:
     await configure(world, idp, audience="one")
-    await configure(world, idp, id="own", audience="two", subject="acme/prod/{azp}")
+    await configure(world, idp, id="acme.own", audience="two", subject="acme/prod/{azp}")
     text = idp.token(aud=["one", "account", "two"])
     assert world.tokens.verify(text, "").organization == "acme"  # control
-    fields = {"id": "k2", "tenant": "globex", "subject": "globex/prod/{azp}", "audience": "account"}
+    fields = {"id": "globex.k2", "tenant": "globex", "subject": "globex/prod/{azp}", "audience": "account"}
     await configure(world, idp, **fields)
     detail = refused(world, text)
     assert "more than one organization" in detail
@@ -293,7 +310,7 @@ async def test_a_token_for_two_organizations_is_for_none(world: World, idp: Prov
 async def test_the_issuer_of_an_organization_is_an_audience_that_others_cannot_take(
     world: World, idp: Provider
 ) -> None:
-    fields = {"id": "k2", "tenant": "globex", "subject": "globex/prod/{azp}"}
+    fields = {"id": "globex.k2", "tenant": "globex", "subject": "globex/prod/{azp}"}
     with pytest.raises(Refused, match="another organization's") as caught:
         await configure(world, idp, **fields)
     assert caught.value.code is Code.INVALID_REQUEST
@@ -311,10 +328,10 @@ async def test_a_tenant_has_only_so_many_issuers(
     made = await configure(world, idp)
     await configure(world, idp, scopes="")
     with pytest.raises(Refused) as caught:
-        await issuers(world).put(OPERATOR, configuration(idp, id="k2", audience="x"))
+        await issuers(world).put(OPERATOR, configuration(idp, id="acme.k2", audience="x"))
     assert caught.value.code is Code.QUOTA_EXCEEDED
     await issuers(world).delete(OPERATOR, made.id)
-    await configure(world, idp, id="k2", audience="x")
+    await configure(world, idp, id="acme.k2", audience="x")
 
 
 async def test_an_issuer_that_goes_takes_its_tokens_along(world: World, idp: Provider, clock: Clock) -> None:
@@ -357,7 +374,7 @@ async def test_the_service_keeps_tenants_apart(world: World, idp: Provider) -> N
 
 async def test_a_foreign_token_can_be_exchanged_for_one_of_ours(world: World, idp: Provider) -> None:
     await configure(world, idp)
-    actor = await world.login("acme-tool", "acme/prod/tool", may_exchange=True)
+    actor = await world.login("acme.tool", "acme/prod/tool", may_exchange=True)
     form = {"grant_type": EXCHANGE, "subject_token": idp.token(), "subject_token_type": ACCESS_TOKEN}
     verified = world.tokens.verify((await world.issue(actor, **form)).access_token, "")
     assert (verified.subject, str(verified.pattern)) == ("acme/prod/writer", "acme/prod/tool")

@@ -37,7 +37,7 @@ def active(world: World, tenant: str = "acme") -> jose.Key:
 
 async def good(world: World, thumbprint: str = "", tenant: str = "acme") -> str:
     """A token that is accepted."""
-    shown = with_certificate(await world.login(f"{tenant}-bot", f"{tenant}/prod/*"), thumbprint)
+    shown = with_certificate(await world.login(f"{tenant}.bot", f"{tenant}/prod/*"), thumbprint)
     text = (await world.issue(shown, tenant)).access_token
     assert world.tokens.verify(text, thumbprint).organization == tenant
     return text
@@ -69,7 +69,7 @@ def resigned(world: World, text: str, header: Any = None, claims: Any = None) ->
 
 async def test_control_what_is_signed_again_unchanged_is_accepted(world: World) -> None:
     text = await good(world)
-    assert world.tokens.verify(resigned(world, text), "").client == "acme-bot"
+    assert world.tokens.verify(resigned(world, text), "").client == "acme.bot"
     assert world.tokens.verify(resigned(world, text, {"typ": "application/at+jwt"}), "")
     assert world.tokens.verify(resigned(world, text, claims={"aud": ["x", BASE]}), "")
 
@@ -336,7 +336,7 @@ async def test_rotating_a_hundred_times_refuses_no_valid_token(world: World, clo
         await world.control.tick(clock.now)
         for issued, text in living[-20:]:
             assert clock.now - issued <= 600
-            assert world.tokens.verify(text, "").client == "acme-bot"
+            assert world.tokens.verify(text, "").client == "acme.bot"
     assert len(world.control.keys.jwks("acme", clock.now)["keys"]) <= 930 / 60 + 3
     last = living[-1][1]
     forged = jws.extract_compact(living[0][1].encode()).headers()["kid"]

@@ -53,7 +53,7 @@ async def test_es256_is_offered(store: Store, clock: Clock) -> None:
     settings = msgspec.structs.replace(SETTINGS, signing_algorithm="ES256")
     world = await World.open(store, clock, settings)
     shown = await world.login()
-    assert (await world.verified(shown)).client == "acme-bot"
+    assert (await world.verified(shown)).client == "acme.bot"
     key = world.control.keys.jwks("acme", clock.now)["keys"][0]
     assert (key["alg"], key["crv"]) == ("ES256", "P-256")
     await world.close()
@@ -77,7 +77,7 @@ async def test_an_old_key_is_accepted_for_the_overlap_and_then_removed(world: Wo
     text = (await world.issue(shown)).access_token
     old = jws.extract_compact(text.encode()).headers()["kid"]
     await world.control.keys.rotate(OPERATOR, "acme")
-    assert world.tokens.verify(text, "").client == "acme-bot"
+    assert world.tokens.verify(text, "").client == "acme.bot"
     clock.advance(OVERLAP_S - 1)
     assert world.control.keys.find(old, clock.now) is not None
     assert len(world.control.keys.jwks("acme", clock.now)["keys"]) == 3

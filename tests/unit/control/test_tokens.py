@@ -65,7 +65,7 @@ async def test_a_token_has_the_claims_of_rfc_9068(world: World, clock: Clock) ->
         "iat": clock.now,
         "nbf": clock.now,
         "exp": clock.now + SETTINGS.access_token_life_s,
-        "client_id": "acme-bot",
+        "client_id": "acme.bot",
         "scope": "agp:publish:acme/*",
         "org": "acme",
         "ns": "prod",
@@ -86,7 +86,7 @@ async def test_verifying_gives_back_what_was_issued(world: World, clock: Clock) 
     assert (verified.organization, str(verified.pattern), verified.client) == (
         "acme",
         "acme/prod/*",
-        "acme-bot",
+        "acme.bot",
     )
     assert verified.scopes.permits("subscribe", parse("acme/prod/a"))
     assert not verified.scopes.permits("publish", parse("acme/prod/a"))
@@ -127,20 +127,20 @@ async def test_without_scopes_an_administrator_gets_no_administrators_token(worl
 
 async def test_wrong_credentials_have_one_answer(world: World) -> None:
     shown = await world.login()
-    foreign = await world.login("globex-bot", "globex/*")
-    await world.client("acme-cert", certificates=[THUMBPRINT])
+    foreign = await world.login("globex.bot", "globex/*")
+    await world.client("acme.cert", certificates=[THUMBPRINT])
     wrong = [
         (Credentials("no-bot", secret=shown.secret), "acme"),
-        (Credentials("acme-bot", secret=foreign.secret), "acme"),
-        (Credentials("acme-bot", secret="agps_" + "A" * 64), "acme"),
+        (Credentials("acme.bot", secret=foreign.secret), "acme"),
+        (Credentials("acme.bot", secret="agps_" + "A" * 64), "acme"),
         (shown, "globex"),
         (shown, "nowhere"),
         (foreign, "acme"),
-        (Credentials("acme-bot"), "acme"),
+        (Credentials("acme.bot"), "acme"),
         (Credentials("no-bot"), "acme"),
-        (Credentials("acme-cert", thumbprint=OTHER_THUMBPRINT), "acme"),
-        (Credentials("acme-cert"), "acme"),
-        (Credentials("acme-bot", assertion="a.b.c"), "acme"),
+        (Credentials("acme.cert", thumbprint=OTHER_THUMBPRINT), "acme"),
+        (Credentials("acme.cert"), "acme"),
+        (Credentials("acme.bot", assertion="a.b.c"), "acme"),
         (Credentials("no-bot", assertion="a.b.c"), "acme"),
         (Credentials("", secret=shown.secret), "acme"),
         (Credentials("x\0", secret=shown.secret), "acme"),
@@ -152,8 +152,8 @@ async def test_wrong_credentials_have_one_answer(world: World) -> None:
             await world.issue(credentials, tenant)
         answers.add((caught.value.error, caught.value.detail))
     assert len(answers) == 1
-    assert (await world.verified(shown)).client == "acme-bot"
-    assert (await world.issue(Credentials("acme-cert", thumbprint=THUMBPRINT))).access_token
+    assert (await world.verified(shown)).client == "acme.bot"
+    assert (await world.issue(Credentials("acme.cert", thumbprint=THUMBPRINT))).access_token
 
 
 @pytest.mark.parametrize("kind", ["secret", "assertion", "certificate", "refresh token"])
@@ -171,7 +171,7 @@ async def test_refusals_ask_the_database_as_often_for_known_clients_as_for_other
 
     monkeypatch.setattr(store, "read", counted)
     counts = []
-    for name in ("acme-bot", "acme-nobody"):
+    for name in ("acme.bot", "acme.nobody"):
         asked = 0
         if kind == "refresh token":
             await error_of(world.refresh("agpr_" + "A" * 43, Credentials(name)))
@@ -183,7 +183,7 @@ async def test_refusals_ask_the_database_as_often_for_known_clients_as_for_other
 
 async def test_a_certificate_proves_the_client_and_binds_the_token(world: World) -> None:
     await world.client(certificates=[THUMBPRINT])
-    verified = await world.verified(Credentials("acme-bot", thumbprint=THUMBPRINT))
+    verified = await world.verified(Credentials("acme.bot", thumbprint=THUMBPRINT))
     assert verified.credential == f"cert:{THUMBPRINT}"
     assert verified.thumbprint == THUMBPRINT
 
@@ -211,12 +211,12 @@ async def test_a_suspended_tenant_gets_no_tokens_and_its_tokens_are_worth_nothin
     assert await error_of(world.issue(shown)) == "invalid_client"
     await world.control.tenants.put(OPERATOR, Tenant(name="acme"))
     await world.tokens._verifier._following.settled()
-    assert world.tokens.verify(text, "").client == "acme-bot"
+    assert world.tokens.verify(text, "").client == "acme.bot"
 
 
 async def test_a_token_fits_into_the_first_frame_of_a_connection(world: World) -> None:
     agent = "/".join(["acme", "b" * 63, "c" * 63, "d" * 63])
-    shown = with_certificate(await world.login("a" * 63, agent))
+    shown = with_certificate(await world.login(f"acme.{'a' * 63}", agent))
     asked = " ".join(f"agp:publish:{'a' * 60}/{'b' * 60}/{'c' * 20}{number}" for number in range(10, 18))
     issued = await world.issue(shown, scope=f"{asked} offline_access")
     assert len(issued.access_token) <= jose.TOKEN_LIMIT_BYTES
@@ -240,7 +240,7 @@ async def test_every_issue_is_audited_without_the_token(world: World) -> None:
 # ---- private_key_jwt
 
 
-def assertion(key: jose.Key, clock: Clock, id_: str = "acme-bot", **claims: object) -> Credentials:
+def assertion(key: jose.Key, clock: Clock, id_: str = "acme.bot", **claims: object) -> Credentials:
     full = {
         "iss": id_,
         "sub": id_,
@@ -267,7 +267,7 @@ async def test_an_assertion_proves_the_client_once(world: World, clock: Clock, s
     for audience in (f"{BASE}/t/acme", ["x", f"{BASE}/t/acme"]):
         assert (
             await world.verified(assertion(key, clock, jti=str(audience), aud=audience))
-        ).client == "acme-bot"
+        ).client == "acme.bot"
 
 
 async def test_of_many_uses_at_once_one_counts(world: World, clock: Clock) -> None:
@@ -309,7 +309,7 @@ async def test_assertions_of_other_keys_are_refused(world: World, clock: Clock) 
     await world.client(jwks={"keys": [key.as_dict(private=False)]})
     forged = assertion(stranger, clock)
     full = jose.parse(forged.assertion).claims
-    known = Credentials("acme-bot", assertion=signed(stranger, full, kid=key.thumbprint()))
+    known = Credentials("acme.bot", assertion=signed(stranger, full, kid=key.thumbprint()))
     for shown in (forged, known):
         assert await error_of(world.issue(shown)) == "invalid_client"
     assert await world.issue(assertion(key, clock))
@@ -348,7 +348,7 @@ async def test_a_refresh_token_is_used_once_and_replaced(world: World, clock: Cl
     verified = world.tokens.verify(second.access_token, "")
     assert verified.family == world.tokens.verify(first.access_token, "").family
     assert verified.credential.startswith("secret:")
-    third = await world.refresh(second.refresh_token, Credentials("acme-bot"), scope="agp:publish:acme/a/*")
+    third = await world.refresh(second.refresh_token, Credentials("acme.bot"), scope="agp:publish:acme/a/*")
     assert third.scope == "agp:publish:acme/a/*"
     fourth = await world.refresh(third.refresh_token, shown)
     assert fourth.scope == OFFLINE
@@ -365,10 +365,10 @@ async def test_reuse_ends_the_family_and_is_audited(world: World, clock: Clock, 
         with pytest.raises(Refused, match="revoked"):
             world.tokens.verify(token.access_token, "")
     assert await error_of(world.refresh(second.refresh_token, shown)) == "invalid_grant"
-    assert world.tokens.verify(other.access_token, "").client == "acme-bot"
+    assert world.tokens.verify(other.access_token, "").client == "acme.bot"
     assert await world.refresh(other.refresh_token, shown)
     events = (await world.control.audit.events(OPERATOR, "acme")).items
-    assert [event.object for event in events if event.action == "token.reuse"] == ["acme-bot"]
+    assert [event.object for event in events if event.action == "token.reuse"] == ["acme.bot"]
 
 
 async def test_the_same_certificate_may_repeat_a_refresh_within_the_grace(world: World, clock: Clock) -> None:
@@ -379,7 +379,7 @@ async def test_the_same_certificate_may_repeat_a_refresh_within_the_grace(world:
     again = await world.refresh(first.refresh_token, shown)
     assert again.refresh_token != second.refresh_token
     for token in (second, again):
-        assert world.tokens.verify(token.access_token, THUMBPRINT).client == "acme-bot"
+        assert world.tokens.verify(token.access_token, THUMBPRINT).client == "acme.bot"
     clock.advance(0.1)
     assert await error_of(world.refresh(first.refresh_token, shown)) == "invalid_grant"
     with pytest.raises(Refused, match="revoked"):
@@ -416,27 +416,27 @@ async def test_a_bound_refresh_token_needs_its_certificate_or_the_clients_creden
     shown = with_certificate(await world.login())
     token = (await world.issue(shown, scope=OFFLINE)).refresh_token
     for other in ("", OTHER_THUMBPRINT):
-        stolen = Credentials("acme-bot", thumbprint=other)
+        stolen = Credentials("acme.bot", thumbprint=other)
         assert await error_of(world.refresh(token, stolen)) == "invalid_grant"
-    token = (await world.refresh(token, Credentials("acme-bot", thumbprint=THUMBPRINT))).refresh_token
+    token = (await world.refresh(token, Credentials("acme.bot", thumbprint=THUMBPRINT))).refresh_token
     renewed = await world.refresh(token, with_certificate(shown, OTHER_THUMBPRINT))
-    assert world.tokens.verify(renewed.access_token, OTHER_THUMBPRINT).client == "acme-bot"
+    assert world.tokens.verify(renewed.access_token, OTHER_THUMBPRINT).client == "acme.bot"
 
 
 async def test_refresh_tokens_of_others_are_refused(world: World, clock: Clock) -> None:
     shown = await world.login()
-    other, foreign = await world.login("acme-other"), await world.login("globex-bot", "globex/*")
+    other, foreign = await world.login("acme.other"), await world.login("globex.bot", "globex/*")
     issued = await world.issue(shown, scope=OFFLINE)
     token = issued.refresh_token
     assert await error_of(world.refresh(token, other)) == "invalid_grant"
-    assert await error_of(world.refresh(token, Credentials("acme-other"))) == "invalid_grant"
+    assert await error_of(world.refresh(token, Credentials("acme.other"))) == "invalid_grant"
     assert await error_of(world.refresh(token, foreign, "globex")) == "invalid_grant"
-    assert await error_of(world.refresh(token, Credentials("acme-bot"), "globex")) == "invalid_grant"
+    assert await error_of(world.refresh(token, Credentials("acme.bot"), "globex")) == "invalid_grant"
     assert await error_of(world.refresh("agpr_" + "A" * 43, shown)) == "invalid_grant"
     assert await error_of(world.refresh(issued.access_token, shown)) == "invalid_grant"
     assert await error_of(world.refresh("", shown)) == "invalid_request"
     assert (
-        await error_of(world.refresh(token, Credentials("acme-bot", secret=other.secret))) == "invalid_client"
+        await error_of(world.refresh(token, Credentials("acme.bot", secret=other.secret))) == "invalid_client"
     )
     assert await error_of(world.refresh(token, shown, scope="agp:subscribe:*")) == "invalid_scope"
     clock.advance(SETTINGS.refresh_token_life_s - 1)
@@ -451,7 +451,7 @@ async def test_what_ends_the_credential_ends_the_refresh_tokens(
     one, two = await world.login(), await world.secret()
     first, second = await world.issue(one, scope=OFFLINE), await world.issue(two, scope=OFFLINE)
     id_ = world.tokens.verify(first.access_token, "").credential.removeprefix("secret:")
-    await world.control.clients.revoke_secret(OPERATOR, "acme-bot", id_)
+    await world.control.clients.revoke_secret(OPERATOR, "acme.bot", id_)
     assert await error_of(world.refresh(first.refresh_token, two)) == "invalid_grant"
     second = await world.refresh(second.refresh_token, two)
     await world.client(disabled=True)
@@ -461,13 +461,13 @@ async def test_what_ends_the_credential_ends_the_refresh_tokens(
 
 async def test_when_a_secret_expires_its_refresh_tokens_do(world: World, clock: Clock) -> None:
     await world.client()
-    made = await world.control.clients.add_secret(OPERATOR, "acme-bot", expires=clock.now + 100)
-    shown = Credentials("acme-bot", secret=made.secret)
+    made = await world.control.clients.add_secret(OPERATOR, "acme.bot", expires=clock.now + 100)
+    shown = Credentials("acme.bot", secret=made.secret)
     token = (await world.issue(shown, scope=OFFLINE)).refresh_token
     clock.advance(99)
-    token = (await world.refresh(token, Credentials("acme-bot"))).refresh_token
+    token = (await world.refresh(token, Credentials("acme.bot"))).refresh_token
     clock.advance(1)
-    assert await error_of(world.refresh(token, Credentials("acme-bot"))) == "invalid_client"
+    assert await error_of(world.refresh(token, Credentials("acme.bot"))) == "invalid_client"
     assert await error_of(world.refresh(token, await world.secret())) == "invalid_client"
 
 
@@ -491,8 +491,8 @@ async def test_only_hashes_of_refresh_tokens_are_kept_and_old_ones_deleted(
 async def test_an_exchanged_token_speaks_as_the_actor_with_the_rights_of_both(
     world: World, clock: Clock
 ) -> None:
-    subject = await world.login("acme-user", "acme/prod/user")
-    actor = await world.login("acme-tool", "acme/prod/tool", may_exchange=True)
+    subject = await world.login("acme.user", "acme/prod/user")
+    actor = await world.login("acme.tool", "acme/prod/tool", may_exchange=True)
     token = (
         await world.issue(subject, scope="agp:publish:acme/prod/* agp:register:acme/prod/user")
     ).access_token
@@ -503,9 +503,9 @@ async def test_an_exchanged_token_speaks_as_the_actor_with_the_rights_of_both(
     assert issued.expires_in == SETTINGS.access_token_life_s - 100
     claims = jose.parse(issued.access_token).claims
     assert claims["sub"] == "acme/prod/user"
-    assert claims["act"] == {"sub": "acme/prod/tool", "client_id": "acme-tool"}
+    assert claims["act"] == {"sub": "acme/prod/tool", "client_id": "acme.tool"}
     verified = world.tokens.verify(issued.access_token, "")
-    assert (str(verified.pattern), verified.client) == ("acme/prod/tool", "acme-tool")
+    assert (str(verified.pattern), verified.client) == ("acme/prod/tool", "acme.tool")
     assert verified.scopes.permits("publish", parse("acme/prod/x"))
     assert not verified.scopes.permits("publish", parse("acme/test/x"))
     assert not verified.scopes.permits("subscribe", parse("acme/prod/x"))
@@ -517,9 +517,9 @@ async def test_an_exchanged_token_speaks_as_the_actor_with_the_rights_of_both(
 
 
 async def test_who_may_not_exchange_and_what_may_not_be_exchanged(world: World, clock: Clock) -> None:
-    subject = await world.login("acme-user", "acme/prod/user", admin=True)
-    actor = await world.login("acme-tool", "acme/prod/tool", may_exchange=True, admin=True)
-    foreign = await world.login("globex-bot", "globex/*")
+    subject = await world.login("acme.user", "acme/prod/user", admin=True)
+    actor = await world.login("acme.tool", "acme/prod/tool", may_exchange=True, admin=True)
+    foreign = await world.login("globex.bot", "globex/*")
     token = (await world.issue(subject, scope="agp:admin agp:publish:*")).access_token
     form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS_TOKEN}
     assert await error_of(world.issue(subject, **form)) == "unauthorized_client"
@@ -539,9 +539,9 @@ async def test_who_may_not_exchange_and_what_may_not_be_exchanged(world: World, 
 
 
 async def test_a_chain_of_actors_is_bounded_and_each_stands_in_it(world: World) -> None:
-    text = (await world.issue(await world.login("acme-user", "acme/prod/user"))).access_token
+    text = (await world.issue(await world.login("acme.user", "acme/prod/user"))).access_token
     for number in range(5):
-        actor = await world.login(f"acme-tool{number}", f"acme/prod/tool{number}", may_exchange=True)
+        actor = await world.login(f"acme.tool{number}", f"acme/prod/tool{number}", may_exchange=True)
         form = {"grant_type": EXCHANGE, "subject_token": text, "subject_token_type": ACCESS_TOKEN}
         if number == 4:
             assert await error_of(world.issue(actor, **form)) == "invalid_request"
@@ -555,13 +555,13 @@ async def test_a_chain_of_actors_is_bounded_and_each_stands_in_it(world: World) 
 async def test_what_revokes_the_subjects_token_revokes_what_it_was_exchanged_for(
     world: World, ends: str
 ) -> None:
-    subject = await world.login("acme-user", "acme/prod/user")
+    subject = await world.login("acme.user", "acme/prod/user")
     text = own = (await world.issue(subject)).access_token
-    other = (await world.issue(await world.login("acme-else", "acme/prod/else"))).access_token
+    other = (await world.issue(await world.login("acme.else", "acme/prod/else"))).access_token
     secret = world.tokens.verify(text, "").credential.removeprefix("secret:")
     exchanged = []
     for number in range(2):
-        actor = await world.login(f"acme-tool{number}", f"acme/prod/tool{number}", may_exchange=True)
+        actor = await world.login(f"acme.tool{number}", f"acme/prod/tool{number}", may_exchange=True)
         form = {"grant_type": EXCHANGE, "subject_token_type": ACCESS_TOKEN}
         text = (await world.issue(actor, **form, subject_token=text)).access_token
         exchanged.append(world.tokens.verify(text, ""))
@@ -573,9 +573,9 @@ async def test_what_revokes_the_subjects_token_revokes_what_it_was_exchanged_for
         assert not any(map(world.tokens.is_revoked, exchanged))  # that was another one
         await world.tokens.revoke("acme", own, subject)
     elif ends == "secret":
-        await world.control.clients.revoke_secret(OPERATOR, "acme-user", secret)
+        await world.control.clients.revoke_secret(OPERATOR, "acme.user", secret)
     else:
-        await world.control.clients.delete(OPERATOR, "acme-user")
+        await world.control.clients.delete(OPERATOR, "acme.user")
     assert all(map(world.tokens.is_revoked, exchanged))
     assert not world.tokens.is_revoked(stays)
     with pytest.raises(Refused, match="revoked"):
@@ -586,12 +586,12 @@ async def test_what_revokes_the_subjects_token_revokes_what_it_was_exchanged_for
 
 
 async def test_introspection_tells_clients_of_the_tenant_only(world: World, clock: Clock) -> None:
-    shown, foreign = await world.login(), await world.login("globex-bot", "globex/*")
+    shown, foreign = await world.login(), await world.login("globex.bot", "globex/*")
     issued = await world.issue(with_certificate(shown), scope=OFFLINE)
-    reader = await world.login("acme-reader")
+    reader = await world.login("acme.reader")
     told = await world.tokens.introspect("acme", issued.access_token, reader)
     assert told["active"] is True
-    assert (told["client_id"], told["sub"], told["scope"]) == ("acme-bot", "acme/prod/*", OFFLINE)
+    assert (told["client_id"], told["sub"], told["scope"]) == ("acme.bot", "acme/prod/*", OFFLINE)
     assert told["cnf"] == {"x5t#S256": THUMBPRINT}
     assert "cred" not in told
     inactive = {"active": False}
@@ -601,7 +601,7 @@ async def test_introspection_tells_clients_of_the_tenant_only(world: World, cloc
     assert (await world.tokens.introspect("acme", issued.refresh_token, shown))["active"] is True
     assert await error_of(world.tokens.introspect("acme", issued.access_token, foreign)) == "invalid_client"
     assert (
-        await error_of(world.tokens.introspect("acme", issued.access_token, Credentials("acme-bot")))
+        await error_of(world.tokens.introspect("acme", issued.access_token, Credentials("acme.bot")))
         == "invalid_client"
     )
     clock.advance(700)
@@ -609,8 +609,8 @@ async def test_introspection_tells_clients_of_the_tenant_only(world: World, cloc
 
 
 async def test_a_client_revokes_its_own_tokens(world: World) -> None:
-    shown, other = await world.login(), await world.login("acme-other")
-    foreign = await world.login("globex-bot", "globex/*")
+    shown, other = await world.login(), await world.login("acme.other")
+    foreign = await world.login("globex.bot", "globex/*")
     issued = await world.issue(shown, scope=OFFLINE)
     second = await world.issue(shown, scope=OFFLINE)
     revoke = world.tokens.revoke
@@ -620,7 +620,7 @@ async def test_a_client_revokes_its_own_tokens(world: World) -> None:
     await revoke("acme", "nonsense", shown)
     await revoke("acme", "agpr_nonsense", shown)
     assert world.tokens.verify(issued.access_token, "")
-    await revoke("acme", issued.access_token, Credentials("acme-bot"))
+    await revoke("acme", issued.access_token, Credentials("acme.bot"))
     with pytest.raises(Refused, match="revoked"):
         world.tokens.verify(issued.access_token, "")
     assert world.tokens.verify(second.access_token, "")
@@ -662,6 +662,6 @@ async def test_an_operator_is_an_administrator_of_the_operators_tenant(world: Wo
     await world.control.tenants.put(OPERATOR, Tenant(name="agpd"))
     with pytest.raises(Refused) as caught:
         await world.control.clients.put(
-            admin_of("acme"), (await world.client("agpd-op", "agpd/*", admin=True))
+            admin_of("acme"), (await world.client("agpd.op", "agpd/*", admin=True))
         )
     assert caught.value.code is Code.NOT_FOUND

@@ -83,7 +83,7 @@ async def fill(control: Control, operator: Caller, admin_of: AdminOf) -> None:
             )
             await control.clients.put(
                 admin,
-                Client(id=f"{tenant}-c{number}", tenant=tenant, agent=type_name, scopes=["agp:publish:*"]),
+                Client(id=f"{tenant}.c{number}", tenant=tenant, agent=type_name, scopes=["agp:publish:*"]),
             )
             await control.grants.put(
                 admin,
@@ -116,7 +116,7 @@ def lasting(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def hashed(text: str) -> dict[str, Any]:
-    return {"id": "s", "client": "acme-c0", "hash": text, "created": 0, "expires": 0}
+    return {"id": "s", "client": "acme.c0", "hash": text, "created": 0, "expires": 0}
 
 
 async def test_everything_arrives_in_another_database(
@@ -164,9 +164,9 @@ async def test_secrets_keys_and_revocations_move_with_the_key(
     source, target = controls
     await fill(source, operator, admin_of)
     admin = admin_of("acme")
-    made = await source.clients.add_secret(admin, "acme-c0")
-    gone = await source.clients.add_secret(admin, "acme-c1")
-    await source.clients.revoke_secret(admin, "acme-c1", gone.id)
+    made = await source.clients.add_secret(admin, "acme.c0")
+    gone = await source.clients.add_secret(admin, "acme.c1")
+    await source.clients.revoke_secret(admin, "acme.c1", gone.id)
     await source.keys.rotate(admin, "acme")
     document = await source.transfer.export(operator, secrets=True)
     assert made.secret not in str(document)
@@ -175,7 +175,7 @@ async def test_secrets_keys_and_revocations_move_with_the_key(
     assert document["revocations"]
     await target.transfer.load(operator, document)
     assert lasting(await target.transfer.export(operator, secrets=True)) == lasting(document)
-    (secret,) = (await target.clients.get(admin, "acme-c0")).secrets
+    (secret,) = (await target.clients.get(admin, "acme.c0")).secrets
     assert (secret.id, secret.secret) == (made.id, "")
     await target.transfer.load(operator, document)  # again: they are there
 
@@ -184,7 +184,7 @@ async def test_an_older_revocation_does_not_weaken_a_newer_one(
     sqlite_control: Control, operator: Caller
 ) -> None:
     async def load(before: float) -> list[float]:
-        one = ["client", "acme-c0", before, 2e9]
+        one = ["client", "acme.c0", before, 2e9]
         await sqlite_control.transfer.load(operator, {"revocations": [one]})
         read = select(revocation.c.before)
         return list(await sqlite_control.store.read(lambda connection: connection.scalars(read).all()))
@@ -210,7 +210,7 @@ async def test_without_being_asked_for_no_secret_is_exported(
     sqlite_control: Control, operator: Caller, admin_of: AdminOf
 ) -> None:
     await fill(sqlite_control, operator, admin_of)
-    await sqlite_control.clients.add_secret(operator, "acme-c0")
+    await sqlite_control.clients.add_secret(operator, "acme.c0")
     await sqlite_control.keys.rotate(operator, "acme")
     shown = str(await sqlite_control.transfer.export(operator))
     assert "argon2" not in shown
@@ -242,7 +242,7 @@ async def test_secrets_are_for_operators(
     transfer, admin = sqlite_control.transfer, admin_of("acme")
     secret = {
         "id": "s",
-        "client": "acme-c0",
+        "client": "acme.c0",
         "hash": "$argon2id$v=19$m=19456,t=2,p=1$aa$bb",
         "created": 0,
         "expires": 0,

@@ -127,7 +127,7 @@ def upgrade() -> None:
         sa.Column("internal", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenant.name"], name=op.f("fk_issuer_tenant_tenant")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_issuer")),
-        sa.UniqueConstraint("issuer", "audience", name=op.f("uq_issuer_issuer")),
+        sa.UniqueConstraint("tenant", "issuer", "audience", name=op.f("uq_issuer_tenant")),
     )
     op.create_index(op.f("ix_issuer_tenant"), "issuer", ["tenant"], unique=False)
     op.create_table(
