@@ -33,7 +33,7 @@ SNAPSHOTS = 1  # connections for many reads at one moment, so that these hold up
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
 BUSY_TIMEOUT_MS = 5000
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 _FORMS = "write sqlite:///path/control.db, or postgresql://user@host/name"
 
 
@@ -77,7 +77,8 @@ class Embedded:
     def __init__(self, path: Path) -> None:
         # Of the whole process, and for good, because it is the loop's wait that is meant. A thread that comes back from
         # SQLite takes the interpreter's lock again before the loop wakes up to it; the loop gets it after this time.
-        # With the usual 5 ms it waited 1.5 times as long at 1,000 registrations a second.
+        # Beside 20 tokens, 100 registrations and 50 searches a second, the p99 of requests through the gateway grew by
+        # a half with 0.5 ms, and by a tenth with this.
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         self._path = path
         self._writer = _sqlite_engine(path, 1, _prepare_writer, "BEGIN IMMEDIATE")

@@ -172,6 +172,9 @@ class Issuers:
         if resource.internal:
             caller.check_operator("let the gateway fetch keys from private addresses (`internal`)")
         self._check(resource)
+        own = self._own(resource.tenant)
+        if resource.audience != own:  # two organizations with one audience end each other's tokens
+            caller.check_operator(f"configure another audience than the organization's own, {own}")
         wanted = resource if resource.id else msgspec.structs.replace(resource, id=fresh_id("i"))
 
         def work(connection: Connection, notes: Notes) -> Issuer:

@@ -31,7 +31,7 @@ ISSUER = {
     "tenant": "acme",
     "issuer": "https://idp.example/acme",
     "jwks_uri": "https://idp.example/acme/certs",
-    "audience": "agpd",
+    "audience": "https://gateway.example/t/acme",
     "subject": "acme/prod/{azp}",
 }
 GRANT = {"tenant": "acme", "subject": "globex/*", "verb": "publish", "object": "acme/prod/writer"}
@@ -199,7 +199,9 @@ class Roles:
 
 @pytest.fixture
 async def roles(tmp_path: Path) -> AsyncIterator[Roles]:
-    async with control_world(tmp_path, unauthenticated_per_second=100_000) as world:
+    async with control_world(
+        tmp_path, unauthenticated_per_second=100_000, public_url="https://gateway.example"
+    ) as world:
         roles = Roles(world)
         await roles.open()
         yield roles

@@ -321,6 +321,18 @@ async def test_the_issuer_of_an_organization_is_an_audience_that_others_cannot_t
     assert world.tokens.verify(idp.token(aud="account"), "").organization == "globex"
 
 
+async def test_only_operators_configure_an_audience_that_organizations_may_share(
+    world: World, idp: Provider
+) -> None:
+    shared = configuration(idp, internal=False, jwks_uri="https://idp.example/certs", audience="account")
+    with pytest.raises(Refused, match=f"{BASE}/t/acme") as caught:
+        await issuers(world).put(admin_of("acme"), shared)
+    assert caught.value.code is Code.NOT_PERMITTED
+    assert await issuers(world).put(OPERATOR, shared) == shared
+    own = configuration(idp, internal=False, jwks_uri="https://idp.example/certs")
+    assert await issuers(world).put(admin_of("acme"), own) == own
+
+
 async def test_a_tenant_has_only_so_many_issuers(
     world: World, idp: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,7 +377,12 @@ async def test_the_service_keeps_tenants_apart(world: World, idp: Provider) -> N
             await issuers(world).list(foreign, tenant)
         assert caught.value.code is Code.NOT_FOUND
     taken = configuration(
-        idp, id=made.id, tenant="globex", subject="globex/x/{azp}", internal=False, audience="x"
+        idp,
+        id=made.id,
+        tenant="globex",
+        subject="globex/x/{azp}",
+        internal=False,
+        audience=f"{BASE}/t/globex",
     )
     with pytest.raises(Refused) as caught:
         await issuers(world).put(foreign, taken)
