@@ -98,7 +98,7 @@ async def fill(control: Control, operator: Caller, admin_of: AdminOf) -> None:
                 tenant=tenant,
                 issuer="https://login.example",
                 jwks_uri="https://127.0.0.1:1/jwks",
-                audience=tenant,
+                audience=f"{control.public_url}/t/{tenant}",
                 subject=f"{tenant}/n0/{{azp}}",
             ),
         )
