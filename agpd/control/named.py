@@ -5,6 +5,7 @@ ALREADY_EXISTS, CONFLICT for what cannot be deleted because something is in it, 
 INVALID_REQUEST.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -28,7 +29,7 @@ Kind = TypeVar("Kind", bound=Named)
 Key = tuple[str, ...]
 
 
-class NamedService(Generic[Kind]):
+class NamedService(ABC, Generic[Kind]):
     """`put` creates or replaces, `get`, `delete`, `list`. What differs between the kinds is in the methods with `_`."""
 
     kind: ClassVar[str]
@@ -132,9 +133,9 @@ class NamedService(Generic[Kind]):
         del values["name"]
         return values
 
+    @abstractmethod
     def _resource(self, row: Row[Any]) -> Kind:
         """The resource in a row of the table."""
-        raise NotImplementedError
 
     def _check(self, caller: Caller, resource: Kind) -> None:
         """Refuse what this kind must not hold."""
@@ -145,9 +146,9 @@ class NamedService(Generic[Kind]):
     def _check_delete(self, caller: Caller, key: Key) -> None:
         """Refuse who may not delete, and what never is."""
 
+    @abstractmethod
     def _insert(self, connection: Connection, notes: Notes, caller: Caller, key: Key, resource: Kind) -> None:
         """Create it, if its parent is there and the caller may."""
-        raise NotImplementedError
 
     def _spread(self, connection: Connection, key: Key, before: Kind, after: Kind) -> None:
         """Carry a change to what depends on it."""
@@ -155,9 +156,9 @@ class NamedService(Generic[Kind]):
     def _clear(self, connection: Connection, key: Key) -> None:
         """Delete what goes with it."""
 
+    @abstractmethod
     def _check_empty(self, connection: Connection, key: Key) -> None:
         """Refuse while something is in it."""
-        raise NotImplementedError
 
 
 def check_none(connection: Connection, what: str, within: str, where: ColumnElement[bool], key: Any) -> None:
