@@ -128,9 +128,9 @@ class ScriptedRegistry(services.RegistryServicer, services.DiscoveryServicer):  
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         await self._begin("Watch", request, context)
-        await context.send_initial_metadata(())
-        self.watchers += 1
+        self.watchers += 1  # first: the client may look as soon as it is told
         try:
+            await context.send_initial_metadata(())
             while (event := await self.events.get()) is not None:
                 if isinstance(event, Code):
                     await self._fail(event, context)

@@ -59,11 +59,11 @@ def test_an_onboarded_agent_runs_until_it_is_closed(
 
 def test_a_watch_tells_and_ends(gateway: agp.sync.Gateway, server: ScriptedRegistry) -> None:
     with gateway.registry.watch(organization="acme") as watch:
+        assert server.watchers == 1
         agent = messages.Agent(type=WRITER, identity="eu-1")
         for kind in ("registered", "started"):
             wait(server.events.put(messages.AgentEvent(kind=kind, agent=agent)))
         assert watch.receive(timeout=5).agent.identity == "eu-1"
-        assert server.watchers == 1  # by now it has begun there
         assert next(iter(watch)).kind == "started"
         with pytest.raises(agp.Timeout):
             watch.receive(timeout=0)
