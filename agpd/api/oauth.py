@@ -16,8 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agpd.api.callers import log_failure, source_of
-from agpd.api.limits import Rates
+from agpd.api.callers import log_failure
 from agpd.control import jose
 from agpd.control.client_auth import ASSERTION_TYPE, Credentials
 from agpd.control.keys import CACHE_S
@@ -25,6 +24,7 @@ from agpd.control.oauth_error import OAuthError
 from agpd.control.service import Control
 from agpd.control.tokens import answer
 from agpd.errors import CATALOGUE, Refused
+from agpd.gateway.rates import Rates, source_of
 
 CERTIFICATE = "agpd.certificate"
 FORM_LIMIT_BYTES = 16 * 1024
