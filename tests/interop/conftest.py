@@ -1,0 +1,37 @@
+"""All tests here run real clients of others against a gateway in a process: `make interop`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gateways
+import pytest
+from lab import Lab
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.interop)
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway in plaintext that all tests of the session use who have nothing against company."""
+    with gateways.plaintext(tmp_path_factory.mktemp("gateway")) as running:
+        yield running.url
+
+
+@pytest.fixture(scope="session")
+def _workers() -> Iterator[Lab]:
+    with Lab("") as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(endpoint: str, _workers: Lab) -> Iterator[Lab]:
+    """Agents of any wheel at the common gateway; their streams are closed after the test."""
+    lab = _workers.at(endpoint)
+    yield lab
+    lab.leave_all()
