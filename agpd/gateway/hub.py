@@ -17,6 +17,7 @@ from agpd.gateway.tokens import NO_TOKENS, Tokens
 from agpd.gateway.verbs import VERBS
 from agpd.hotpath import Turn, fan_out
 from agpd.message import Message
+from agpd.names import Name
 from agpd.routing.connections import Agent
 from agpd.routing.fanout import Decision
 from agpd.routing.router import Router
@@ -62,6 +63,9 @@ class Hub:
         self.on_end = on_end
         self.tokens = tokens
         self.quotas = Quotas(clock)
+        self.named: Callable[[Name], object] = (
+            _unheard  # of each name that is registered, subscribed to or opened
+        )
         self.links: dict[Link, None] = {}
         self.lingering: dict[Link, None] = {}  # ended, the carrier still has bytes to deliver
         self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to
@@ -187,19 +191,32 @@ class Hub:
         return reached
 
     def _hand_out(self, message: Message, flow: Flow, decision: Decision, origin: Link) -> int:
-        lost = 0
+        lost = too_long = 0
+        length = len(message.frames) if message.count == 1 else 0
         crowd = Crowd([link for link, _ in decision.hops if isinstance(link, Link)])
         origin.work += len(decision.hops)
         for place, (link, entry) in enumerate(decision.hops):
             assert isinstance(link, Link)
+            if length > link.frame_limit:
+                too_long += place < decision.count
+                continue
             self.introduce(link, flow, flow.entry if entry is None else entry)
             data = message.frames if entry is None else _redirected(message, entry)
             if not link.offer(data, message.count, origin, crowd) and place < decision.count:
                 lost += 1  # the hops after the first `count` are observers
-        return self._judge(message, decision.count, lost, origin)
+        if too_long == min(decision.count, len(decision.hops)) > 0:
+            raise Refused(Code.TOO_LONG_FOR_RECEIVER)
+        if too_long and not _answered_singly(message):
+            self.refused[Code.TOO_LONG_FOR_RECEIVER] += 1
+            _note(message, Code.TOO_LONG_FOR_RECEIVER, origin)
+        return self._judge(message, decision.count - too_long, lost, origin)
 
     def _broadcast(self, message: Message, flow: Flow, origin: Link) -> int:
         """To everybody; the audience is remembered until the entry changes."""
+        if message.count == 1 and len(message.frames) > self.admission.limits.frame_limit_bytes:
+            # Of a link whose dialect has longer messages than this protocol: not all of the audience takes it.
+            decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
+            return self._hand_out(message, flow, decision, origin)
         version = flow.entry.version  # type: ignore[union-attr]
         if flow.version != version:
             decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
@@ -408,6 +425,10 @@ class Hub:
             "refused": self.refused.total(),
             "queued_bytes": sum(link.queued for link in self.links),
         }
+
+
+def _unheard(name: Name) -> None:
+    """Where no dialect has other names for agents."""
 
 
 def _redirected(message: Message, entry: InstanceEntry) -> bytes:

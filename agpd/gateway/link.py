@@ -54,7 +54,7 @@ class Flow(hotpath.Flow):
     met: "dict[InstanceEntry, Link]"
 
     def __init__(self, agent: Agent, entry: Entry, kinds: frozenset[int] = EVERY_KIND) -> None:
-        super().__init__(agent, entry)
+        super().__init__(agent, entry, agent.apart)
         self.kinds = kinds
         self.audience: tuple[Link, ...] = ()
         self.count = 0
@@ -69,7 +69,11 @@ class Flow(hotpath.Flow):
 
 
 class Link(Outbox):
-    """One connection that speaks the native protocol."""
+    """One connection that speaks the native protocol, or for which a dialect does.
+
+    `frame_limit` is the longest frame that its peer takes, in bytes. Agents of a link that does not `hear_itself` get
+    nothing from each other.
+    """
 
     __slots__ = (
         "admitted",
@@ -82,6 +86,8 @@ class Link(Outbox):
         "flows_from",
         "flows_to",
         "former_sources",
+        "frame_limit",
+        "hears_itself",
         "holds",
         "meter",
         "notices",
@@ -107,12 +113,16 @@ class Link(Outbox):
         limits: OutboxLimits,
         clock: Clock,
         hello_limit_bytes: int,
+        frame_limit_bytes: int,
+        hears_itself: bool = True,
     ) -> None:
         super().__init__(turn, limits, clock, carrier.write)
         self.carrier = carrier
         self.unread_bytes: Callable[[], int] = int  # what the carrier keeps here while the link is held
         self.peer = peer
         self.principal = principal
+        self.frame_limit = frame_limit_bytes
+        self.hears_itself = hears_itself
         self.session = Session(Side.GATEWAY)
         self.reassembly = Reassembly(hello_limit_bytes)
         self.epoch = 0

@@ -22,6 +22,11 @@ class Link(Protocol):
         """Is the outbox over its mark? Such a link is chosen last."""
         ...
 
+    @property
+    def hears_itself(self) -> bool:
+        """Do agents of this link reach each other through the gateway? Else nothing goes back to where it came from."""
+        ...
+
 
 class Agent:
     """An agent that lives on one link. It never moves: a takeover makes a new `Agent`.
@@ -45,6 +50,11 @@ class Agent:
     def registered(self) -> bool:
         """False for ever once it was unregistered, displaced or detached."""
         return self.entry.agent is self
+
+    @property
+    def apart(self) -> Link | None:
+        """The link that gets nothing of what this agent sends; None if only the agent itself gets nothing."""
+        return None if self.link.hears_itself else self.link
 
     def __repr__(self) -> str:
         return f"<Agent {self.name}>"

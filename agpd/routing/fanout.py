@@ -1,7 +1,8 @@
 """The choice: which members of a type get a message.
 
 Everybody, one, or n distinct ones. Chance is passed in as `choose(n)`, uniform over 0 to n - 1. Members whose
-link is full are chosen only if there are not enough others. Nobody gets a message that it sent itself.
+link is full are chosen only if there are not enough others. Nobody gets a message that it sent itself, and a link
+that does not hear itself gets nothing of its own agents.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def reach(members: list[InstanceEntry], sender: Agent, fanout: int, choose: Choo
 
 def everyone(members: list[InstanceEntry], sender: Agent) -> Decision:
     """One unpatched hop for each link that has a member other than the sender."""
-    links = [m.link for m in members if m.link is not None and m.agent is not sender]
+    apart = sender.apart
+    links = [m.link for m in members if m.link is not apart and m.link is not None and m.agent is not sender]
     return Decision([Hop(link, None) for link in dict.fromkeys(links)], len(links))
 
 
@@ -66,11 +68,12 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
     about which of the suitable members come, so the choice stays uniform.
     """
     size = len(members)
+    apart = sender.apart
     chosen: dict[InstanceEntry, None] = {}
     for _ in range(4 * n + 8):
         member = members[choose(size)]
         link = member.link
-        if link is None or link.full or member.agent is sender:
+        if link is None or link.full or link is apart or member.agent is sender:
             continue
         chosen[member] = None  # drawn before: nothing changes
         if len(chosen) == n:
@@ -82,8 +85,9 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
 def _by_scan(members: list[InstanceEntry], sender: Agent, n: int, choose: Chooser) -> list[InstanceEntry]:
     ready: list[InstanceEntry] = []
     full: list[InstanceEntry] = []
+    apart = sender.apart
     for member in members:
-        if member.link is not None and member.agent is not sender:
+        if member.link is not None and member.link is not apart and member.agent is not sender:
             (full if member.link.full else ready).append(member)
     if n <= len(ready):
         return _sample(ready, n, choose)

@@ -77,8 +77,12 @@ class Router:
         self._connections.detach(link)
         return presence
 
-    def register(self, link: Link, name: Name, takeover: bool = False) -> Registration:
+    def register(
+        self, link: Link, name: Name, takeover: bool = False, *, listed: bool = True
+    ) -> Registration:
         """Put an agent on an attached link and under its own type.
+
+        If not `listed`, it is reached by its full name alone until `enlist`.
 
         A name that another agent has is `NAME_TAKEN`, unless `takeover`: then that agent is removed with all
         it held and returned. Only who may speak as a name can register it, but anybody may subscribe to its
@@ -100,8 +104,17 @@ class Router:
         entry.pins -= 1
         agent = Agent(name, link, entry)
         self._connections.add(agent)
-        presence += self._join(agent, entry)
+        presence += self._join(agent, entry, listed=listed)
         return Registration(agent, displaced, evicted, presence)
+
+    def enlist(self, agent: Agent) -> list[Presence]:
+        """Let an agent take part in its own type. Again is no error."""
+        self._check(agent, "subscribe", agent.name.type_name)
+        return self._subscriptions.enlist(agent.entry)
+
+    def delist(self, agent: Agent) -> list[Presence]:
+        """Undo `enlist`: its full name still reaches it."""
+        return self._subscriptions.delist(agent.entry) if agent.registered else []
 
     def unregister(self, agent: Agent) -> list[Presence]:
         """Remove an agent with its addresses, watches, observations and the routes that go through it."""
@@ -302,7 +315,7 @@ class Router:
         Observers of the namespace get what is sent to a type, in either case.
         """
         if isinstance(entry, InstanceEntry):
-            if entry.link is not None and entry.agent is not agent:
+            if entry.link is not None and entry.agent is not agent and entry.link is not agent.apart:
                 return Decision([Hop(entry.link, None)], 1)
             return self._carried(agent, entry)
         decision = reach(entry.members, agent, fanout, self.choose)
@@ -349,9 +362,10 @@ class Router:
         if not agent.registered:
             raise Refused(Code.NOT_REGISTERED, str(agent.name))
 
-    def _join(self, agent: Agent, entry: InstanceEntry) -> list[Presence]:
+    def _join(self, agent: Agent, entry: InstanceEntry, *, listed: bool = True) -> list[Presence]:
         agent.entries[entry.name.type_name] = entry
-        return self._subscriptions.occupy(entry, agent)
+        self._subscriptions.occupy(entry, agent)
+        return self._subscriptions.enlist(entry) if listed else []
 
     def _stop_watching(self, agent: Agent) -> None:
         for topic in list(agent.watches):

@@ -48,6 +48,7 @@ class NativeProtocol(asyncio.Protocol):
             limits=hub.outbox_limits,
             clock=hub.clock,
             hello_limit_bytes=hub.admission.limits.hello_limit_bytes,
+            frame_limit_bytes=hub.admission.limits.frame_limit_bytes,
         )
         # A socket leaves them to the kernel, a channel of a worker keeps them.
         self.link.unread_bytes = carrier.get_extra_info("unread_bytes") or int

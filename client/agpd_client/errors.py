@@ -154,6 +154,7 @@ _CLASSES: dict[Code, type[AgpError]] = {
     Code.UNAVAILABLE: Unavailable,
     Code.NO_ROUTE: NoRoute,
     Code.RECEIVER_FULL: ReceiverFull,
+    Code.TOO_LONG_FOR_RECEIVER: MessageTooLarge,
     Code.NOT_PERMITTED: NotPermitted,
     Code.TOO_MANY_AGENTS: LimitReached,
     Code.TOO_MANY_SUBSCRIPTIONS: LimitReached,
