@@ -11,6 +11,7 @@ from agpd.control.caller import OPERATOR_TENANT, Caller, Role
 from agpd.control.service import Control
 from agpd.control.verifying import Verified
 from agpd.errors import AgpdError, Code, Refused
+from agpd.gateway.authorization import Bearer, parse
 from agpd.gateway.principal import Principal
 from agpd.gateway.rates import Rates, source_of
 from agpd.telemetry.logs import event
@@ -117,10 +118,10 @@ class Callers:
     def _by_token(
         self, authorization: str, principal: Principal | None, certificate: bytes | None
     ) -> Session:
-        scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not text.strip():
+        shown = parse(authorization)
+        if not isinstance(shown, Bearer):
             raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
-        token = self._control.tokens.verify(text.strip(), jose.thumbprint(certificate) if certificate else "")
+        token = self._control.tokens.verify(shown.token, jose.thumbprint(certificate) if certificate else "")
         if principal is not None and principal.pattern.prefix[:1] not in ((), (token.organization,)):
             raise Refused(Code.INVALID_TOKEN, "the token and the certificate are of different organizations")
         role = Role.AGENT
