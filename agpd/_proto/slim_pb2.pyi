@@ -1,7 +1,7 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -149,40 +149,170 @@ class ApplicationPayload(_message.Message):
     def __init__(self, payload_type: _Optional[str] = ..., blob: _Optional[bytes] = ...) -> None: ...
 
 class CommandPayload(_message.Message):
-    __slots__ = ("payload_1", "payload_2", "payload_3", "payload_4", "payload_5", "payload_6", "payload_7", "payload_8", "payload_9", "payload_10", "payload_11", "payload_12", "payload_13", "payload_14", "payload_15", "payload_16")
-    PAYLOAD_1_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_2_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_3_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_4_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_5_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_6_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_7_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_8_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_9_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_10_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_11_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_12_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_13_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_14_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_15_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_16_FIELD_NUMBER: _ClassVar[int]
-    payload_1: bytes
-    payload_2: bytes
-    payload_3: bytes
-    payload_4: bytes
-    payload_5: bytes
-    payload_6: bytes
-    payload_7: bytes
-    payload_8: bytes
-    payload_9: bytes
-    payload_10: bytes
-    payload_11: bytes
-    payload_12: bytes
-    payload_13: bytes
-    payload_14: bytes
-    payload_15: bytes
-    payload_16: bytes
-    def __init__(self, payload_1: _Optional[bytes] = ..., payload_2: _Optional[bytes] = ..., payload_3: _Optional[bytes] = ..., payload_4: _Optional[bytes] = ..., payload_5: _Optional[bytes] = ..., payload_6: _Optional[bytes] = ..., payload_7: _Optional[bytes] = ..., payload_8: _Optional[bytes] = ..., payload_9: _Optional[bytes] = ..., payload_10: _Optional[bytes] = ..., payload_11: _Optional[bytes] = ..., payload_12: _Optional[bytes] = ..., payload_13: _Optional[bytes] = ..., payload_14: _Optional[bytes] = ..., payload_15: _Optional[bytes] = ..., payload_16: _Optional[bytes] = ...) -> None: ...
+    __slots__ = ("discovery_request", "discovery_reply", "join_request", "join_reply", "leave_request", "leave_reply", "group_update", "group_welcome", "group_close", "group_proposal", "group_ack", "group_nack", "heartbeat", "participant_state", "rejoin_request", "rejoin_reply")
+    DISCOVERY_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_REPLY_FIELD_NUMBER: _ClassVar[int]
+    JOIN_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    JOIN_REPLY_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_REPLY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_WELCOME_FIELD_NUMBER: _ClassVar[int]
+    GROUP_CLOSE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ACK_FIELD_NUMBER: _ClassVar[int]
+    GROUP_NACK_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPANT_STATE_FIELD_NUMBER: _ClassVar[int]
+    REJOIN_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    REJOIN_REPLY_FIELD_NUMBER: _ClassVar[int]
+    discovery_request: Nothing
+    discovery_reply: Nothing
+    join_request: JoinRequest
+    join_reply: JoinReply
+    leave_request: Nothing
+    leave_reply: Nothing
+    group_update: GroupUpdate
+    group_welcome: GroupWelcome
+    group_close: GroupClose
+    group_proposal: GroupProposal
+    group_ack: Nothing
+    group_nack: Nothing
+    heartbeat: Heartbeat
+    participant_state: ParticipantState
+    rejoin_request: RejoinRequest
+    rejoin_reply: RejoinReply
+    def __init__(self, discovery_request: _Optional[_Union[Nothing, _Mapping]] = ..., discovery_reply: _Optional[_Union[Nothing, _Mapping]] = ..., join_request: _Optional[_Union[JoinRequest, _Mapping]] = ..., join_reply: _Optional[_Union[JoinReply, _Mapping]] = ..., leave_request: _Optional[_Union[Nothing, _Mapping]] = ..., leave_reply: _Optional[_Union[Nothing, _Mapping]] = ..., group_update: _Optional[_Union[GroupUpdate, _Mapping]] = ..., group_welcome: _Optional[_Union[GroupWelcome, _Mapping]] = ..., group_close: _Optional[_Union[GroupClose, _Mapping]] = ..., group_proposal: _Optional[_Union[GroupProposal, _Mapping]] = ..., group_ack: _Optional[_Union[Nothing, _Mapping]] = ..., group_nack: _Optional[_Union[Nothing, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., participant_state: _Optional[_Union[ParticipantState, _Mapping]] = ..., rejoin_request: _Optional[_Union[RejoinRequest, _Mapping]] = ..., rejoin_reply: _Optional[_Union[RejoinReply, _Mapping]] = ...) -> None: ...
+
+class Nothing(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Participant(_message.Message):
+    __slots__ = ("name", "settings", "status")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    name: Name
+    settings: ParticipantSettings
+    status: int
+    def __init__(self, name: _Optional[_Union[Name, _Mapping]] = ..., settings: _Optional[_Union[ParticipantSettings, _Mapping]] = ..., status: _Optional[int] = ...) -> None: ...
+
+class ParticipantSettings(_message.Message):
+    __slots__ = ("sends_data", "receives_data")
+    SENDS_DATA_FIELD_NUMBER: _ClassVar[int]
+    RECEIVES_DATA_FIELD_NUMBER: _ClassVar[int]
+    sends_data: bool
+    receives_data: bool
+    def __init__(self, sends_data: bool = ..., receives_data: bool = ...) -> None: ...
+
+class JoinRequest(_message.Message):
+    __slots__ = ("timer_settings", "channel", "control", "mls_settings")
+    TIMER_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    MLS_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    timer_settings: TimerSettings
+    channel: Name
+    control: Name
+    mls_settings: MlsSettings
+    def __init__(self, timer_settings: _Optional[_Union[TimerSettings, _Mapping]] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., control: _Optional[_Union[Name, _Mapping]] = ..., mls_settings: _Optional[_Union[MlsSettings, _Mapping]] = ...) -> None: ...
+
+class TimerSettings(_message.Message):
+    __slots__ = ("timeout", "max_retries")
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    timeout: int
+    max_retries: int
+    def __init__(self, timeout: _Optional[int] = ..., max_retries: _Optional[int] = ...) -> None: ...
+
+class MlsSettings(_message.Message):
+    __slots__ = ("header_integrity_validation_percent",)
+    HEADER_INTEGRITY_VALIDATION_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    header_integrity_validation_percent: int
+    def __init__(self, header_integrity_validation_percent: _Optional[int] = ...) -> None: ...
+
+class JoinReply(_message.Message):
+    __slots__ = ("key_package", "participant")
+    KEY_PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
+    key_package: bytes
+    participant: Participant
+    def __init__(self, key_package: _Optional[bytes] = ..., participant: _Optional[_Union[Participant, _Mapping]] = ...) -> None: ...
+
+class Mls(_message.Message):
+    __slots__ = ("commit_id", "mls_content")
+    COMMIT_ID_FIELD_NUMBER: _ClassVar[int]
+    MLS_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    commit_id: int
+    mls_content: bytes
+    def __init__(self, commit_id: _Optional[int] = ..., mls_content: _Optional[bytes] = ...) -> None: ...
+
+class GroupUpdate(_message.Message):
+    __slots__ = ("op", "participant", "participants", "mls")
+    OP_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
+    MLS_FIELD_NUMBER: _ClassVar[int]
+    op: int
+    participant: Participant
+    participants: _containers.RepeatedCompositeFieldContainer[Participant]
+    mls: Mls
+    def __init__(self, op: _Optional[int] = ..., participant: _Optional[_Union[Participant, _Mapping]] = ..., participants: _Optional[_Iterable[_Union[Participant, _Mapping]]] = ..., mls: _Optional[_Union[Mls, _Mapping]] = ...) -> None: ...
+
+class GroupWelcome(_message.Message):
+    __slots__ = ("participants", "mls")
+    PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
+    MLS_FIELD_NUMBER: _ClassVar[int]
+    participants: _containers.RepeatedCompositeFieldContainer[Participant]
+    mls: Mls
+    def __init__(self, participants: _Optional[_Iterable[_Union[Participant, _Mapping]]] = ..., mls: _Optional[_Union[Mls, _Mapping]] = ...) -> None: ...
+
+class GroupClose(_message.Message):
+    __slots__ = ("participants",)
+    PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
+    participants: _containers.RepeatedCompositeFieldContainer[Name]
+    def __init__(self, participants: _Optional[_Iterable[_Union[Name, _Mapping]]] = ...) -> None: ...
+
+class GroupProposal(_message.Message):
+    __slots__ = ("source", "mls_proposal")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MLS_PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    source: Name
+    mls_proposal: bytes
+    def __init__(self, source: _Optional[_Union[Name, _Mapping]] = ..., mls_proposal: _Optional[bytes] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("epoch",)
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
+class ParticipantState(_message.Message):
+    __slots__ = ("participant", "new_state", "epoch")
+    PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
+    NEW_STATE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    participant: Name
+    new_state: int
+    epoch: int
+    def __init__(self, participant: _Optional[_Union[Name, _Mapping]] = ..., new_state: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class RejoinRequest(_message.Message):
+    __slots__ = ("participant", "key_package")
+    PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
+    KEY_PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    participant: Name
+    key_package: bytes
+    def __init__(self, participant: _Optional[_Union[Name, _Mapping]] = ..., key_package: _Optional[bytes] = ...) -> None: ...
+
+class RejoinReply(_message.Message):
+    __slots__ = ("commit_id", "mls_content")
+    COMMIT_ID_FIELD_NUMBER: _ClassVar[int]
+    MLS_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    commit_id: int
+    mls_content: bytes
+    def __init__(self, commit_id: _Optional[int] = ..., mls_content: _Optional[bytes] = ...) -> None: ...
 
 class Link(_message.Message):
     __slots__ = ("link_negotiation",)

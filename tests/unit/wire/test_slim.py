@@ -213,6 +213,26 @@ def test_a_publish_keeps_the_form_of_its_destination():
         assert delivered(got).publish.header.destination == destination
 
 
+def test_control_payloads_are_carried():
+    member = pb.Participant(name=name("org/ns/b"), settings=pb.ParticipantSettings(sends_data=True), status=1)
+    mls = pb.Mls(commit_id=3, mls_content=b"\xff")
+    for payload in (
+        {"discovery_request": pb.Nothing()},
+        {
+            "join_request": pb.JoinRequest(
+                timer_settings=pb.TimerSettings(timeout=1), channel=name("org/ns/room")
+            )
+        },
+        {"join_reply": pb.JoinReply(key_package=b"", participant=member)},
+        {"group_update": pb.GroupUpdate(op=1, participant=member, participants=[member] * 3, mls=mls)},
+        {"group_welcome": pb.GroupWelcome(participants=[member], mls=mls)},
+        {"heartbeat": pb.Heartbeat(epoch=2**64 - 1)},
+    ):
+        sent = publish()
+        sent.publish.msg.CopyFrom(pb.Content(command_payload=pb.CommandPayload(**payload)))
+        assert delivered(slim.read(signed(sent), MAC)).publish.msg == sent.publish.msg
+
+
 def test_metadata_are_measured():
     sent = publish()
     got = slim.read(signed(sent), MAC)
