@@ -8,6 +8,7 @@ import contextlib
 import json
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ MARK = "RESULT "
 PATIENCE_S = 15.0
 # What a command may take beyond the patience that it has itself.
 GRACE_S = 15.0
+PROBE_S = 0.25
 NOISE_LINES = 200
 
 
@@ -173,6 +175,19 @@ class Agent:
         self.publish(session, body, name, id_, fanout)
         return session
 
+    def until_answered(self, name: str, id_: int | None = None, patience_s: float = PATIENCE_S) -> None:
+        """Send until somebody who answers everything has answered: nothing acknowledges a subscription."""
+        self.route(name, id_=id_)
+        session, ends = self.session(), time.monotonic() + patience_s
+        while True:
+            self.publish(session, "are you there", name, id_)
+            try:
+                self.take(1, PROBE_S)
+                return
+            except Failed:
+                if time.monotonic() > ends:
+                    raise
+
     def answer(self, message: Message, body: str) -> None:
         """Publish back to the sender of a message."""
         self.call("answer", number=message.number, body=body)
@@ -185,6 +200,14 @@ class Agent:
     def waiting(self) -> list[Message]:
         """The messages that are there already."""
         return [Message(**one) for one in self.call("waiting")]
+
+    def answer_all(self) -> None:
+        """From now on answer each message in upper case."""
+        self.call("answer_all")
+
+    def errors(self, count: int = 0, patience_s: float = PATIENCE_S) -> list[str]:
+        """What the client has reported where messages come, once that is `count` errors or more."""
+        return list(self.call("errors", within_s=patience_s + GRACE_S, count=count, patience_s=patience_s))
 
     def request(self, session: int, body: str, name: str, id_: int | None = None) -> str:
         """Ask and wait for the answer. Raises `Failed("timeout")`."""

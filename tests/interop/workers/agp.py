@@ -51,15 +51,21 @@ class Agent:
             try:
                 session, body = await wheel.receive(self.node.svc)
             except Exception as error:
-                self.errors.append(str(error))
-                if "channel" in str(error):  # closed for good
-                    return
+                async with self._arrived:
+                    self.errors.append(str(error))
+                    self._arrived.notify_all()
                 continue
             async with self._arrived:
                 self.messages.append((session, body))
                 self._arrived.notify_all()
             if self.answering:
                 await self.node.publish_to(session, bytes(body).upper())
+
+    async def failed(self, count: int, patience_s: float) -> list[str]:
+        """What `receive` has raised, once there are so many."""
+        async with self._arrived:
+            await asyncio.wait_for(self._arrived.wait_for(lambda: len(self.errors) >= count), patience_s)
+        return self.errors
 
     async def take(self, count: int, patience_s: float) -> list[dict[str, Any]]:
         """The next messages in order."""
@@ -195,16 +201,16 @@ class Commands:
         own = self.agents[agent]
         return await own.take(len(own.messages) - own.taken, 0)
 
-    async def errors(self, agent: int) -> list[str]:
-        """What the low-level `receive` has raised."""
-        return self.agents[agent].errors
+    async def errors(self, agent: int, count: int, patience_s: float) -> list[str]:
+        """What the low-level `receive` has raised, once that is `count` errors or more."""
+        return await self.agents[agent].failed(count, patience_s)
 
     async def request(self, agent: int, session: int, body: str, name: str, instance: int | None) -> str:
         """Ask and wait for the answer; the agent is read `high`."""
         own = self.agents[agent]
         try:
             _, found = await own.node.request_reply(
-                own.sessions[session], body.encode(), *name.split("/"), id
+                own.sessions[session], body.encode(), *name.split("/"), instance
             )
         except Expired as error:
             raise Failure("timeout", str(error)) from error
