@@ -1,6 +1,7 @@
 """agpd/wire/tunnel.py: bytes of the native stream in messages of Tunnel."""
 
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,25 @@ def test_golden_bytes():
     assert wrap(b"abc") == b"\x0a\x03abc"
     assert wrap(b"") == b""
     assert unwrap(b"") == b""
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 16383, 16384, 65536, 2_097_151, 2_097_152])
+def test_every_length_of_a_length(size):
+    frames = bytes(size)
+    assert wrap(frames) == pb.Frames(frames=frames).SerializeToString()
+    assert unwrap(wrap(frames)) == frames
+
+
+@given(st.binary(max_size=30))
+def test_it_is_read_as_protobuf_reads_it(data):
+    message = b"\n" + data
+    try:
+        expected = pb.Frames.FromString(message).frames
+    except DecodeError:
+        with pytest.raises(Fatal):
+            unwrap(message)
+    else:
+        assert unwrap(message) == expected
 
 
 def test_unknown_fields_are_ignored():
