@@ -7,7 +7,10 @@ end-to-end signature, error mark, session, content and metadata are carried as t
 Between the links a message travels as its *body*: everything that receivers have in common, in the order that leaves
 the MAC for the end. `Mac.seal` makes a whole message of it for one link with one hash and no protobuf.
 
-    body = u32 (big-endian) length of the tail ‖ tail of the preimage ‖ message up to the value of header_mac
+    body = target ‖ u32 length of the tail ‖ tail of the preimage ‖ message up to the value of header_mac
+
+The target says once more for which name and id it is, so that whoever delivers it need not look further. Its numbers
+and the length are little-endian.
 """
 
 import functools
@@ -28,29 +31,37 @@ KEM_KEY_BYTES = 1184  # ML-KEM-768
 KEM_CIPHERTEXT_BYTES = 1088
 LINK_ID_LIMIT_BYTES = 128  # clients send a UUID
 NAME_LIMIT_BYTES = 512  # encoded: hashes, id and the three strings
+TARGET_BYTES = 40
 ANY_ID = 2**128 - 1
+ANY_ID_BYTES = b"\xff" * 16
 DELIVERY_LIMIT_BYTES = 4_194_304  # a longer message ends the stream of the client that receives it
 TTL_MINIMUM = 2  # a client counts down as well and drops what comes to 0
 
 _INFO = b"SLIM-DP-inter-node-hmac-v1"
 _INFO_HYBRID = b"SLIM-DP-inter-node-hmac-v1-pq"
 _DOMAIN = b"SLIM-DP-HDR-v1\x00"
-_LENGTH = struct.Struct(">I")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _COMPONENTS = struct.Struct("<QQQ")
 _ID = struct.Struct("<QQ")
+_TAIL_START = TARGET_BYTES + _U32.size
+_U64_MAXIMUM = 2**64 - 1
 _PUBLISH_TAG = b"\x1a"  # field 3 of Message
 _HEADER_TAG = b"\x0a"  # field 1 of Publish
 _MAC_TAG = bytes((0x5A, MAC_BYTES))  # field 11 of Header and its length
 
 
 class Address(NamedTuple):
-    """A name on this wire. `id` has 128 bits; `None` is any instance. `preimage` is its part of what the MAC covers."""
+    """A name on this wire. `id` has 128 bits; `None` is any instance.
+
+    `target` are components and id in 40 bytes, the last 16 `ANY_ID_BYTES` for any instance; `preimage` is its part of
+    what the MAC covers.
+    """
 
     components: tuple[int, int, int]
     id: int | None
     strings: tuple[str, str, str] | None
+    target: bytes
     preimage: bytes
 
 
@@ -119,14 +130,18 @@ class Mac:
 
     def seal(self, body: bytes) -> bytes:
         """The message of a body (`Publication.body`) for this link."""
-        end = _LENGTH.size + _LENGTH.unpack_from(body)[0]
-        return body[end:] + self.of(body[_LENGTH.size : end])
+        end = _TAIL_START + _tail_length(body)
+        return body[end:] + self.of(body[_TAIL_START:end])
 
 
 def sealed_bytes(body: bytes) -> int:
     """Length of the message that `Mac.seal` makes."""
-    (tail,) = _LENGTH.unpack_from(body)
-    return len(body) - _LENGTH.size - int(tail) + MAC_BYTES
+    return len(body) - _TAIL_START - _tail_length(body) + MAC_BYTES
+
+
+def _tail_length(body: bytes) -> int:
+    (length,) = _U32.unpack_from(body, TARGET_BYTES)
+    return int(length)
 
 
 def read_negotiation(data: bytes) -> Negotiation:
@@ -211,7 +226,7 @@ def read(data: bytes, mac: Mac) -> Subscription | Publication | Dropped:
     header.ttl = ttl
     for local in ("recv_from", "forward_to", "incoming_conn", "header_mac"):
         header.ClearField(local)
-    body, metadata_bytes = _body(message, _tail(header, source, destination))
+    body, metadata_bytes = _body(message, destination.target, _tail(header, source, destination))
     if sealed_bytes(body) > DELIVERY_LIMIT_BYTES:
         return Dropped("too_large")
     return Publication(source, destination, header.fanout, body, metadata_bytes, hinted)
@@ -259,7 +274,8 @@ def _known_address(data: bytes) -> Address:
         if triple(Family.XXHASH, strings) != components:
             raise Fatal(Code.MALFORMED_FRAME, "a name whose strings do not hash to its numbers")
     id_ = encoded.id.high << 64 | encoded.id.low if encoded.HasField("id") else ANY_ID
-    return Address(components, None if id_ == ANY_ID else id_, strings, _name_preimage(name))
+    target = _COMPONENTS.pack(*components) + _ID.pack(id_ >> 64, id_ & _U64_MAXIMUM)
+    return Address(components, None if id_ == ANY_ID else id_, strings, target, _name_preimage(name))
 
 
 def _tail(header: pb.Header, source: Address, destination: Address) -> bytes:
@@ -292,7 +308,7 @@ def _name_preimage(name: pb.Name) -> bytes:
     return b"\x01" + encoded + strings
 
 
-def _body(message: pb.Message, tail: bytes) -> tuple[bytes, int]:
+def _body(message: pb.Message, target: bytes, tail: bytes) -> tuple[bytes, int]:
     """The body of a publish whose header has no MAC, and how many bytes of it are metadata.
 
     Metadata before the publish, the header at its end, the MAC at the header's: the order of fields is free.
@@ -305,7 +321,7 @@ def _body(message: pb.Message, tail: bytes) -> tuple[bytes, int]:
     metadata = message.SerializeToString()
     header = _HEADER_TAG + _varint(len(header) + MAC_BYTES) + header
     size = _varint(len(rest) + len(header) + MAC_BYTES)
-    parts = (_LENGTH.pack(len(tail)), tail, metadata, _PUBLISH_TAG, size, rest, header)
+    parts = (target, _U32.pack(len(tail)), tail, metadata, _PUBLISH_TAG, size, rest, header)
     return b"".join(parts), len(metadata)
 
 

@@ -203,6 +203,15 @@ def test_addresses_have_numbers_strings_and_an_id_or_none():
     assert slim.read(signed(publish(destination=half)), MAC).destination.id == (2**64 - 1) << 64
 
 
+@pytest.mark.parametrize(("given", "id_"), [((1, 2), (1, 2)), (ANY, ANY), (None, ANY)])
+def test_a_body_begins_with_its_target(given, id_):
+    got = slim.read(signed(publish(destination=name("org/ns/b", given))), MAC)
+    components = map(hashes.xxhash64, ("org", "ns", "b"))
+    target = struct.pack("<QQQQQ", *components, *id_)
+    assert got.destination.target == got.body[: slim.TARGET_BYTES] == target
+    assert (target[24:] == slim.ANY_ID_BYTES) is (id_ == ANY)
+
+
 def test_a_publish_keeps_the_form_of_its_destination():
     for destination in (
         name("org/ns/b", None),
