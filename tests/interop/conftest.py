@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gateways
 import pytest
+from gateways import Agpd
 from lab import Lab
 
 HERE = Path(__file__).parent
@@ -17,10 +18,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agpd]:
     """A gateway in plaintext that all tests of the session use who have nothing against company."""
-    with gateways.plaintext(tmp_path_factory.mktemp("gateway")) as running:
-        yield running.url
+    with gateways.agpd(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +31,8 @@ def _workers() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def lab(endpoint: str, _workers: Lab) -> Iterator[Lab]:
+def lab(common: Agpd, _workers: Lab) -> Iterator[Lab]:
     """Agents of any wheel at the common gateway; their streams are closed after the test."""
-    lab = _workers.at(endpoint)
+    lab = _workers.at(common.url)
     yield lab
     lab.leave_all()

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from dialogue import Worker
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
+from scenarios.process import GatewayProcess, World, gateway
 from wheels import LATEST, python
 
 
@@ -21,15 +22,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Running:
-    def __init__(self, url: str) -> None:
-        self.url = url
+class Agpd:
+    """agpd as a process. What it logs and its end are those of `process`."""
+
+    def __init__(self, process: GatewayProcess, *, secure: bool) -> None:
+        self.process = process
+        said = process.log.wait("listening")
+        self.address = str(said["grpc"])
+        self.url = f"{'https' if secure else 'http'}://{self.address}"
+        self.http = f"{'https' if secure else 'http'}://{said.get('http', '')}"
+        self.native = f"{'agp' if secure else 'agp+tcp'}://{process.address[0]}:{process.address[1]}"
 
 
 @contextmanager
-def plaintext(directory: Path) -> Iterator[Running]:
-    with reference() as url:
-        yield Running(url)
+def agpd(
+    directory: Path, world: World | None = None, *, port: int = 0, **sections: Mapping[str, object]
+) -> Iterator[Agpd]:
+    """A gateway with these sections of settings: plaintext, or TLS with the files of `world`."""
+    listen = {"grpc": f"127.0.0.1:{port}", "http": "127.0.0.1:0"} | sections.pop("listen", {})
+    with gateway(directory, world, listen=listen, **sections) as process:
+        yield Agpd(process, secure=world is not None)
 
 
 @contextmanager
