@@ -26,7 +26,7 @@ def wrap(frames: bytes) -> bytes:
         head.append(size & 0x7F | 0x80)
         size >>= 7
     head.append(size)
-    return b"%b%b" % (head, frames)
+    return bytes(head) + frames
 
 
 def unwrap(message: bytes) -> bytes:
