@@ -200,6 +200,10 @@ class Call:
 
     # ---- in
 
+    def limit_messages(self, size: int) -> None:
+        """Messages of the client above so many bytes end the call; for a service, when it is called."""
+        self._splitter.limit = min(size, self._splitter.limit)
+
     def pause_reading(self) -> None:
         """Hand over no more messages; the client may send as much as the window of the stream has left."""
         self._paused = True

@@ -80,14 +80,6 @@ def server_context(
     return context
 
 
-class Pem(NamedTuple):
-    """What gRPC makes its own context of: key, certificate chain and authorities."""
-
-    key: bytes
-    chain: bytes
-    authorities: bytes
-
-
 class OptionalClients:
     """The same files for a listener whose clients need no certificate."""
 
@@ -131,7 +123,6 @@ class _Loaded(NamedTuple):
     context: ssl.SSLContext
     optional: ssl.SSLContext
     grpc: ssl.SSLContext
-    pem: Pem
     profile: Profile
     revoked: frozenset[tuple[bytes, int]]
     crl_lives: list[tuple[float, float]]  # thisUpdate, nextUpdate of each list
@@ -179,11 +170,6 @@ class Certificates:
         return GrpcClients(self)
 
     @property
-    def pem(self) -> Pem:
-        """What the contexts are made of."""
-        return self._loaded.pem
-
-    @property
     def profile(self) -> Profile:
         """The profile for `principal_of`; it changes together with the context."""
         return self._loaded.profile
@@ -228,12 +214,7 @@ class Certificates:
         files = (self._certificate, self._key, self._cas, self._crl)
         optional = server_context(*files, verify=ssl.CERT_OPTIONAL)
         grpc = server_context(*files, verify=ssl.CERT_OPTIONAL, alpn=("h2",))
-        pem = Pem(
-            _read(self._key, _GATEWAY_ISSUE),
-            _read(self._certificate, _GATEWAY_ISSUE),
-            b"\n".join(_read(path, "name the CA's certificate, ca.pem") for path in self._cas),
-        )
-        return _Loaded(context, optional, grpc, pem, profile, revoked, [_life(crl) for crl in lists])
+        return _Loaded(context, optional, grpc, profile, revoked, [_life(crl) for crl in lists])
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
