@@ -118,6 +118,7 @@ class Gateway:
         """The server of gRPC with the services of the data plane, if it is to be. Raises `ConfigError`."""
         if self.grpc is None and self.config.listen.grpc:
             self.grpc = grpc_class()(self.config, lambda: len(self.hub.links), self._wall_clock)
+            self.grpc.carry(self.hub, None if self.certificates is None else self._identify)
 
     async def ready(self) -> None:
         """Wait until clients are served. Raises `WorkerError`."""

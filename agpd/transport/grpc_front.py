@@ -8,16 +8,20 @@ from collections.abc import Callable
 
 from agpd.config import Config, split_address
 from agpd.errors import Code, Fatal
+from agpd.gateway.hub import Hub
 from agpd.transport import front
+from agpd.transport.callers import Identify
+from agpd.transport.dialect import Dialects
 from agpd.transport.grpc import Connection, Server, Service
 from agpd.transport.identity import LEEWAY_S
 from agpd.transport.listener import Listener
+from agpd.transport.services import data_plane
 from agpd.transport.sockets import bind
 from agpd.transport.tls import Certificates, passport_of
 
 
 class GrpcFront:
-    """Make it, `add` services, `listen`; `drain` it, then `close` it.
+    """Make it, `add` services, also those that `carry` messages, `listen`; `drain` it, then `close` it.
 
     `others` counts the gateway's links, of whatever transport. `wall_clock` returns Unix seconds.
     """
@@ -27,6 +31,7 @@ class GrpcFront:
     ) -> None:
         self.server = Server(config, others=others)
         self.address: tuple[str, int] | None = None  # host and real port, once it listens
+        self.dialects: Dialects | None = None  # once it serves the data plane
         self._config = config
         self._wall_clock = wall_clock
         self._listener: Listener | None = None
@@ -41,6 +46,12 @@ class GrpcFront:
     def add(self, path: str, service: Service) -> None:
         """Serve `/package.Service/Method`."""
         self.server.add(path, service)
+
+    def carry(self, hub: Hub, identify: Identify | None) -> None:
+        """Serve the data plane. `identify` tells whom a client certificate (DER) stands for; None: plaintext."""
+        self.dialects, services = data_plane(self._config, hub, identify)
+        for path, service in services.items():
+            self.add(path, service)
 
     def listen(self, certificates: Certificates | None) -> None:
         """Listen as configured; None: in plaintext. Raises `BindError`."""
