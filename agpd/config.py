@@ -204,6 +204,20 @@ class Grpc(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
 
 
+class Agp(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What clients of AGP and SLIM are given."""
+
+    broadcast_fanouts: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)], ...],
+        _says(
+            "Fan-outs that reach everybody beside 0: what the sessions of these clients write when they mean all."
+        ),
+    ] = (50, 256)
+    metadata_limit_bytes: Annotated[
+        int, Meta(ge=0, le=8 * KIB), _says("Longest metadata of a message; a message with more is dropped.")
+    ] = 8 * KIB
+
+
 class Grant(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Permits `subject` to do `verb` to `object`, both patterns such as `org/*` or `org/ns/type`."""
 
@@ -297,6 +311,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limits: Limits = msgspec.field(default_factory=Limits)
     outbox: Outbox = msgspec.field(default_factory=Outbox)
     grpc: Grpc = msgspec.field(default_factory=Grpc)
+    agp: Agp = msgspec.field(default_factory=Agp)
     control: Control = msgspec.field(default_factory=Control)
     log: Log = msgspec.field(default_factory=Log)
     grants: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from agpd.errors import Code, Refused
+from agpd.gateway.dialects import dialect_of
 from agpd.routing.subscriptions import Presence
 from agpd.wire import frames
 from agpd.wire.frames import Kind
@@ -29,6 +30,8 @@ class Registered(NamedTuple):
 
 def register(hub: Hub, link: Link, name: Name, *, takeover: bool, listed: bool = True) -> Registered:
     """Bind an agent's name to the connection. `takeover`: an agent that has it loses it; `listed`: see `Router`."""
+    if dialect_of(name) is not link.dialect:
+        raise Refused(Code.INVALID_NAME, f"{name}: instances that begin so belong to another dialect")
     hub.admission.check_register(link, name)
     if hub.router.agent(name) is None:  # else it is taken over
         hub.quotas.check_agents(name.organization, hub.router.usage(name.organization).agents)
@@ -41,7 +44,7 @@ def register(hub: Hub, link: Link, name: Name, *, takeover: bool, listed: bool =
     number = agent.entry.number
     link.sources[number] = agent
     link.former_sources.discard(number)
-    hub.named(name)
+    hub.types_changed()
     return Registered(agent, registration.presence)
 
 
@@ -68,18 +71,25 @@ def unregister(hub: Hub, link: Link, agent: Agent) -> list[Presence]:
     return presence
 
 
-def subscribe(hub: Hub, link: Link, agent: Agent, topic: Name) -> list[Presence]:
-    """Let the agent take part in a type or topic."""
+def subscribe(hub: Hub, link: Link, agent: Agent, topic: Name, *, instance: str = "") -> list[Presence]:
+    """Let the agent take part in a type or topic; `instance`: see `Router.subscribe`."""
     check_scope(link.principal.permits("subscribe", topic), f"subscribe {topic}")
     if topic == agent.name.type_name:
         presence = hub.router.enlist(agent)
     else:
         if topic not in agent.entries:
             _check_room(hub, link, agent)
-        presence = hub.router.subscribe(agent, topic)
+        presence = hub.router.subscribe(agent, topic, instance)
     link.stay_home(agent.entry.number, agent.entries[topic].number)
-    hub.named(topic)
+    hub.types_changed()
     return presence
+
+
+def unsubscribe(hub: Hub, agent: Agent, topic: Name) -> list[Presence]:
+    """Undo it; with the agent's own type it is still reached by its full name."""
+    if topic == agent.name.type_name:
+        return hub.router.delist(agent)
+    return hub.router.unsubscribe(agent, topic)
 
 
 def observe(hub: Hub, link: Link, agent: Agent, pattern: Pattern) -> None:
@@ -113,7 +123,7 @@ def open_name(hub: Hub, link: Link, agent: Agent, name: Name) -> Entry:
         hub.router.unpin(entry)
         raise
     link.opened[entry.number] = entry
-    hub.named(name)
+    hub.types_changed()
     return entry
 
 

@@ -17,7 +17,6 @@ from agpd.gateway.tokens import NO_TOKENS, Tokens
 from agpd.gateway.verbs import VERBS
 from agpd.hotpath import Turn, fan_out
 from agpd.message import Message
-from agpd.names import Name
 from agpd.routing.connections import Agent
 from agpd.routing.fanout import Decision
 from agpd.routing.router import Router
@@ -63,9 +62,7 @@ class Hub:
         self.on_end = on_end
         self.tokens = tokens
         self.quotas = Quotas(clock)
-        self.named: Callable[[Name], object] = (
-            _unheard  # of each name that is registered, subscribed to or opened
-        )
+        self.types_changed: Callable[[], object] = _unheard  # some may have come into use
         self.links: dict[Link, None] = {}
         self.lingering: dict[Link, None] = {}  # ended, the carrier still has bytes to deliver
         self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to
@@ -161,6 +158,10 @@ class Hub:
         """
         if message.flags & ~FLAGS_KNOWN:
             raise Fatal(Code.MALFORMED_FRAME, f"reserved flags 0x{message.flags:02x}")
+        if message.count > 1 and self._may_be_too_long(message, origin):
+            for each in frames.apart(message.frames):
+                self.take(_single(message, each), origin)
+            return
         try:
             flow = self._flow(message, origin)
             if message.fanout == FANOUT_ALL and not flow.entry.name.instance:
@@ -213,8 +214,8 @@ class Hub:
 
     def _broadcast(self, message: Message, flow: Flow, origin: Link) -> int:
         """To everybody; the audience is remembered until the entry changes."""
-        if message.count == 1 and len(message.frames) > self.admission.limits.frame_limit_bytes:
-            # Of a link whose dialect has longer messages than this protocol: not all of the audience takes it.
+        if self._may_be_too_long(message, origin):
+            # Not all of the audience may take it.
             decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
             return self._hand_out(message, flow, decision, origin)
         version = flow.entry.version  # type: ignore[union-attr]
@@ -252,13 +253,18 @@ class Hub:
         origin.deliveries += reached * message.count
         return reached
 
+    def _may_be_too_long(self, message: Message, origin: Link) -> bool:
+        """Has a dialect with longer messages than the native protocol sent it?"""
+        limit = self.admission.limits.frame_limit_bytes
+        return origin.frame_limit > limit and len(message.frames) > limit
+
     @staticmethod
     def _remember_told(flow: Flow, decision: Decision) -> None:
         """From now on the forwarding loop may send this flow to its one receiver by itself."""
         entry = flow.entry
         if isinstance(entry, InstanceEntry) and entry.agent is not flow.agent and decision.hops:
             link = decision.hops[0].link
-            if isinstance(link, Link) and link is entry.link:
+            if isinstance(link, Link) and link is entry.link and _takes_all_of(link, flow):
                 flow.told = link
 
     def dropped(self, frames_: bytes, count: int, flow: Flow, origin: Link) -> None:
@@ -346,7 +352,11 @@ class Hub:
             link.correspondents.add(source.number)
         if destination.number not in told:
             self.announce(link, destination)
-        if isinstance(destination, InstanceEntry) and destination.type is flow.entry:
+        if (
+            isinstance(destination, InstanceEntry)
+            and destination.type is flow.entry
+            and _takes_all_of(link, flow)
+        ):
             flow.meet(destination, link)
 
     def announce(self, link: Link, entry: Entry) -> None:
@@ -427,8 +437,21 @@ class Hub:
         }
 
 
-def _unheard(name: Name) -> None:
-    """Where no dialect has other names for agents."""
+def _takes_all_of(link: Link, flow: Flow) -> bool:
+    """Is no frame of this flow too long for the link? Else the hub looks at each."""
+    origin = flow.agent.link
+    assert isinstance(origin, Link)
+    return link.frame_limit >= origin.frame_limit
+
+
+def _single(run: Message, frame: bytes) -> Message:
+    return Message(
+        run.kind, run.flags, run.fanout, run.destination, run.source, frames.id_of(frame), frame, 1
+    )
+
+
+def _unheard() -> None:
+    """Where no dialect has other names for types."""
 
 
 def _redirected(message: Message, entry: InstanceEntry) -> bytes:

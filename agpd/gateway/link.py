@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agpd import hotpath
 from agpd.errors import Code
+from agpd.gateway.dialects import Dialect
 from agpd.gateway.outbox import Clock, Outbox, OutboxLimits
 from agpd.gateway.principal import Principal
 from agpd.gateway.quotas import LinkMeter
@@ -71,8 +72,8 @@ class Flow(hotpath.Flow):
 class Link(Outbox):
     """One connection that speaks the native protocol, or for which a dialect does.
 
-    `frame_limit` is the longest frame that its peer takes, in bytes. Agents of a link that does not `hear_itself` get
-    nothing from each other.
+    `frame_limit` is the longest frame that its peer takes, in bytes. Agents of a link that does not hear itself get
+    nothing from each other: other dialects promise that nothing comes back on the connection that it came by.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class Link(Outbox):
         "checked_flows",
         "closed_at",
         "correspondents",
+        "dialect",
         "epoch",
         "flows_from",
         "flows_to",
@@ -114,7 +116,7 @@ class Link(Outbox):
         clock: Clock,
         hello_limit_bytes: int,
         frame_limit_bytes: int,
-        hears_itself: bool = True,
+        dialect: Dialect = Dialect.NATIVE,
     ) -> None:
         super().__init__(turn, limits, clock, carrier.write)
         self.carrier = carrier
@@ -122,7 +124,8 @@ class Link(Outbox):
         self.peer = peer
         self.principal = principal
         self.frame_limit = frame_limit_bytes
-        self.hears_itself = hears_itself
+        self.dialect = dialect
+        self.hears_itself = dialect is Dialect.NATIVE
         self.session = Session(Side.GATEWAY)
         self.reassembly = Reassembly(hello_limit_bytes)
         self.epoch = 0

@@ -16,7 +16,14 @@ from agpd.routing import routes
 from agpd.routing.connections import Agent, Connections, Counts, Held, Link, Usage
 from agpd.routing.fanout import ANY, Chooser, Decision, Hop, add_observers, reach
 from agpd.routing.routes import NONE_STANDING, Route, Standing
-from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions, Tenant
+from agpd.routing.subscriptions import (
+    Entry,
+    InstanceEntry,
+    Presence,
+    Subscriptions,
+    Tenant,
+    TypeChange,
+)
 
 
 class Rules(Protocol):
@@ -145,15 +152,15 @@ class Router:
 
     # -- what agents ask for ---------------------------------------------------------------------------
 
-    def subscribe(self, agent: Agent, topic: Name) -> list[Presence]:
-        """Let the agent be reached as `topic/<its instance>` too. Again is no error.
+    def subscribe(self, agent: Agent, topic: Name, instance: str = "") -> list[Presence]:
+        """Let the agent be reached as `topic/<its instance>` too, or as `topic/instance`. Again is no error.
 
         `NAME_TAKEN` if another agent with the same instance segment holds that address.
         """
         self._check(agent, "subscribe", topic)
         if topic in agent.entries:
             return []
-        entry = self._subscriptions.instance(topic.at(agent.name.instance))
+        entry = self._subscriptions.instance(topic.at(instance or agent.name.instance))
         if entry.agent is not None:
             raise Refused(Code.NAME_TAKEN, str(entry.name))
         self._connections.subscribed(agent, 1)
@@ -306,6 +313,18 @@ class Router:
             return []
         self._subscriptions.dead = []
         return dead
+
+    def note_types(self) -> None:
+        """From now on keep for `take_types` which types come into use and go out of it."""
+        self._subscriptions.types = []
+
+    def take_types(self) -> list[TypeChange]:
+        """Those since the last call, in order; none without `note_types`."""
+        taken = self._subscriptions.types
+        if not taken:
+            return []
+        self._subscriptions.types = []
+        return taken
 
     def decide(self, agent: Agent, entry: Entry, fanout: int) -> Decision:
         """Which links get a message of `agent` to `entry`; see `fanout.reach`. An instance ignores `fanout`.

@@ -110,6 +110,13 @@ class TypeEntry(_Entry):
 Entry = InstanceEntry | TypeEntry
 
 
+class TypeChange(NamedTuple):
+    """A type or topic is in use from now on, or no more."""
+
+    name: Name
+    in_use: bool
+
+
 class Presence(NamedTuple):
     """To tell `watcher`, over `link`: the instance `name` is here, or is gone."""
 
@@ -130,6 +137,7 @@ class Subscriptions:
         self.tenants: dict[str, Tenant] = {}
         self.entries: dict[int, Entry] = {}
         self.dead: list[Entry] = []
+        self.types: list[TypeChange] | None = None  # that have come and gone, if anybody wants to know
 
     def tenant(self, organization: str) -> Tenant:
         """The tenant, made if absent."""
@@ -153,6 +161,8 @@ class Subscriptions:
         if found is None:
             found = TypeEntry(self._number(), name.type_name, namespace.tenant, namespace)
             namespace.types[name.type] = self.entries[found.number] = found
+            if self.types is not None:
+                self.types.append(TypeChange(found.name, True))
         return found
 
     def find_type(self, name: Name) -> TypeEntry | None:
@@ -246,6 +256,8 @@ class Subscriptions:
             self.release_tenant(entry.home)
         elif isinstance(entry, TypeEntry):
             del entry.namespace.types[entry.name.type]
+            if self.types is not None:
+                self.types.append(TypeChange(entry.name, False))
             self.release_namespace(entry.namespace)
         else:
             assert entry.type is not None

@@ -56,7 +56,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 
     `fanout` is as the client wrote it, up to 2^32 - 1. `names` are the strings of a Subscribe and `family` the function
     by which they are its destination, both None without strings. `hints`: it asked to be routed by connection numbers,
-    which was ignored. The last three belong to a Publish.
+    which was ignored. The last four belong to a Publish; where it goes does not depend on its session.
     """
 
     verb: Verb
@@ -71,6 +71,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     body: bytes = b""
     content_type: str = ""
     carried: bytes = b""
+    session_id: int = 0
 
     def __repr__(self) -> str:
         to, id_ = ("/".join(f"{each:016x}" for each in self.destination), self.destination_id)
@@ -119,7 +120,7 @@ def _publish(message: pb.Message, publish: pb.Publish, header: _Header, metadata
         raise Fatal(Code.MALFORMED_FRAME, "a publish without session")
     if not publish.HasField("msg"):
         raise Fatal(Code.MALFORMED_FRAME, "a publish without content")
-    session = publish.session.SerializeToString()
+    session, session_id = publish.session.SerializeToString(), publish.session.session_id
     content = publish.msg
     body, content_type = content.blob, content.content_type
     metadata = b""
@@ -132,7 +133,7 @@ def _publish(message: pb.Message, publish: pb.Publish, header: _Header, metadata
                 f"{len(metadata)} bytes of metadata, at most {metadata_limit_bytes}",
             )
     carried = _carried(header.field, session, metadata)
-    return Said(Verb.PUBLISH, *header[:6], None, None, body, content_type, carried)
+    return Said(Verb.PUBLISH, *header[:6], None, None, body, content_type, carried, session_id)
 
 
 @functools.lru_cache(maxsize=4096)
