@@ -186,7 +186,7 @@ def test_members_that_come_and_go_leave_nothing_behind() -> None:
 
 
 def test_a_link_that_does_not_hear_itself_gets_nothing_of_its_own() -> None:
-    world, sender, members = scene(2)
+    _, sender, members = scene(2)
     neighbour = sender.peer.register(f"{POOL}/n")
     warm(sender, [*members, neighbour])
     sender.peer.link.hears_itself = False
