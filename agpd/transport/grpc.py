@@ -119,6 +119,12 @@ class Call:
         """Is it over TLS?"""
         return self._connection.secure
 
+    @property
+    def unread_bytes(self) -> int:
+        """What has come and was not handed over: an unfinished message, and what waits while reading is paused."""
+        stream = self._stream
+        return len(stream.held) + sum(map(len, stream.parts)) + self._splitter.open_bytes
+
     # ---- out
 
     def begin(self, metadata: Pairs = ()) -> None:

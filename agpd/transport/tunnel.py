@@ -45,7 +45,6 @@ class TunnelCall:
         self.resume_reading = call.resume_reading
         self.get_write_buffer_size = call.get_write_buffer_size
         self.set_write_buffer_limits = call.set_write_buffer_limits
-        self.get_extra_info = call.get_extra_info
         call.pause_reading()
         self._entering = asyncio.get_running_loop().create_task(self._enter())
 
@@ -104,6 +103,13 @@ class TunnelCall:
             self._protocol.connection_lost(ConnectionError(detail) if detail else None)
 
     # ---- the link's carrier
+
+    def get_extra_info(self, name: str) -> object:
+        """As a transport: `peername`, and how to ask what is kept here of what has come."""
+        return self._unread_bytes if name == "unread_bytes" else self._call.get_extra_info(name)
+
+    def _unread_bytes(self) -> int:
+        return self._call.unread_bytes
 
     def write(self, data: bytes) -> None:
         """All of it, in messages of the recommended size."""
