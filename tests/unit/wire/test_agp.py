@@ -7,7 +7,7 @@ import pytest
 import rich.pretty
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strict_agp import scan
+from unit.wire.strict_agp import scan
 
 from agpd._proto import agp_pb2 as pb
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
