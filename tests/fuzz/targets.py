@@ -19,6 +19,7 @@ from fuzz.stage import LINKS, Stage
 from google.protobuf.message import DecodeError
 from scenarios.harness import World
 from slim_client import check_strictly, signed
+from unit.wire.strict_agp import scan
 
 from agpd import config
 from agpd._proto import slim_pb2
@@ -26,7 +27,7 @@ from agpd.errors import Code, ConfigError, Fatal, Refused
 from agpd.hotpath import _pure, _pure_client
 from agpd.names import parse, parse_pattern
 from agpd.transport.identity import Profile, principal_of
-from agpd.wire import envelope, frames, slim
+from agpd.wire import agp, envelope, frames, slim, tunnel
 from agpd.wire.frames import Kind
 
 
@@ -156,8 +157,40 @@ def slim_messages(data: bytes) -> None:
                 check_strictly(MAC.seal(got.body), slim_pb2.Message.DESCRIPTOR)
 
 
+def agp_messages(data: bytes) -> None:
+    """A message of AGP, and what an envelope carries of one; whatever is passed on, the strictest parser takes."""
+    for read in (agp.parse, agp.checked):
+        with contextlib.suppress(Fatal, Refused):
+            said = read(data)
+            if said.verb is agp.Verb.PUBLISH:
+                message = agp.assemble(said.carried, said.content_type, said.body)
+                assert len(message) == agp.assembled_bytes(said.carried, said.content_type, len(said.body))
+                scan(message)
+                assert agp.parse(message).source_id == said.source_id != agp.ANY_ID
+                agp.carried_trace(said.carried)
+
+
+def tunnel_messages(data: bytes) -> None:
+    """A message of Tunnel, and frames that go through one."""
+    with contextlib.suppress(Fatal):
+        tunnel.unwrap(data)
+    assert tunnel.unwrap(tunnel.wrap(data)) == data
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (native, loop, sdk, packed, names, toml, certificate, slim_messages)
+    each.__name__: each
+    for each in (
+        native,
+        loop,
+        sdk,
+        packed,
+        names,
+        toml,
+        certificate,
+        slim_messages,
+        agp_messages,
+        tunnel_messages,
+    )
 }
 
 
