@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from agpd.config import Config
 from agpd.gateway.hub import Hub
-from agpd.transport import agp, tunnel
+from agpd.transport import agp, slim, tunnel
 from agpd.transport.callers import Callers, Identify
 from agpd.transport.dialect import Dialects
 from agpd.transport.grpc import Service
@@ -21,4 +21,5 @@ def data_plane(config: Config, hub: Hub, identify: Identify | None) -> tuple[Dia
     return dialects, {
         tunnel.PATH: tunnel.tunnel(hub, callers),
         agp.PATH: lambda call: agp.AgpSession(call, dialects),
+        slim.PATH: lambda call: slim.SlimSession(call, dialects),
     }

@@ -7,10 +7,10 @@ end-to-end signature, error mark, session, content and metadata are carried as t
 Between the links a message travels as its *body*: everything that receivers have in common, in the order that leaves
 the MAC for the end. `Mac.seal` makes a whole message of it for one link with one hash and no protobuf.
 
-    body = target ‖ u32 length of the tail ‖ tail of the preimage ‖ message up to the value of header_mac
+    body = MARK ‖ target ‖ u32 length of the tail ‖ tail of the preimage ‖ message up to the value of header_mac
 
-The target says once more for which name and id it is, so that whoever delivers it need not look further. Its numbers
-and the length are little-endian.
+The mark is one byte and says that this is SLIM; the target, once more, for which name and id it is, so that whoever
+delivers it need not look further. Numbers are little-endian.
 """
 
 import functools
@@ -31,6 +31,7 @@ KEM_KEY_BYTES = 1184  # ML-KEM-768
 KEM_CIPHERTEXT_BYTES = 1088
 LINK_ID_LIMIT_BYTES = 128  # clients send a UUID
 NAME_LIMIT_BYTES = 512  # encoded: hashes, id and the three strings
+MARK = b"\x02"
 TARGET_BYTES = 40
 ANY_ID = 2**128 - 1
 ANY_ID_BYTES = b"\xff" * 16
@@ -44,7 +45,8 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _COMPONENTS = struct.Struct("<QQQ")
 _ID = struct.Struct("<QQ")
-_TAIL_START = TARGET_BYTES + _U32.size
+_LENGTH_START = len(MARK) + TARGET_BYTES
+_TAIL_START = _LENGTH_START + _U32.size
 _U64_MAXIMUM = 2**64 - 1
 _PUBLISH_TAG = b"\x1a"  # field 3 of Message
 _HEADER_TAG = b"\x0a"  # field 1 of Publish
@@ -134,13 +136,18 @@ class Mac:
         return body[end:] + self.of(body[_TAIL_START:end])
 
 
+def target_of(body: bytes) -> bytes:
+    """For whom it is: `Address.target` of its destination."""
+    return body[len(MARK) : _LENGTH_START]
+
+
 def sealed_bytes(body: bytes) -> int:
     """Length of the message that `Mac.seal` makes."""
     return len(body) - _TAIL_START - _tail_length(body) + MAC_BYTES
 
 
 def _tail_length(body: bytes) -> int:
-    (length,) = _U32.unpack_from(body, TARGET_BYTES)
+    (length,) = _U32.unpack_from(body, _LENGTH_START)
     return int(length)
 
 
@@ -321,7 +328,7 @@ def _body(message: pb.Message, target: bytes, tail: bytes) -> tuple[bytes, int]:
     metadata = message.SerializeToString()
     header = _HEADER_TAG + _varint(len(header) + MAC_BYTES) + header
     size = _varint(len(rest) + len(header) + MAC_BYTES)
-    parts = (target, _U32.pack(len(tail)), tail, metadata, _PUBLISH_TAG, size, rest, header)
+    parts = (MARK, target, _U32.pack(len(tail)), tail, metadata, _PUBLISH_TAG, size, rest, header)
     return b"".join(parts), len(metadata)
 
 

@@ -11,7 +11,7 @@ from wheels import SLIM, python
 
 @dataclass(frozen=True)
 class Message:
-    """What an agent has received; of a long body, `text` is the beginning. `session` is the agent's own number of it."""
+    """What an agent has received; of a long body, `text` is the beginning. `session` is its own number of it."""
 
     number: int
     session: int

@@ -15,6 +15,7 @@ AGP = ("agp-0.2.4", "agp-0.3.0", "agp-0.3.4", "agp-0.3.5")
 SLIM_OLD = "slim-0.3.6"
 ALL = (*AGP, SLIM_OLD)
 LATEST = "agp-0.3.5"
+SLIM = "slim-3.3.8"  # another wire than all of the above
 # `AGPD_INTEROP=require`: what is absent is a failure.
 REQUIRED = os.environ.get("AGPD_INTEROP") == "require"
 

@@ -208,7 +208,8 @@ def test_a_body_begins_with_its_target(given, id_):
     got = slim.read(signed(publish(destination=name("org/ns/b", given))), MAC)
     components = map(hashes.xxhash64, ("org", "ns", "b"))
     target = struct.pack("<QQQQQ", *components, *id_)
-    assert got.destination.target == got.body[: slim.TARGET_BYTES] == target
+    assert got.destination.target == slim.target_of(got.body) == target
+    assert got.body.startswith(slim.MARK + target)
     assert (target[24:] == slim.ANY_ID_BYTES) is (id_ == ANY)
 
 
