@@ -11,6 +11,7 @@ from agpd.transport.grpc import Call, Receiver, Service
 from agpd.wire.grpc import Failed, Status
 
 CALLS = 1000
+REQUEST_S = 30.0
 
 Unary = Callable[[bytes, Call], Awaitable[bytes]]
 Streaming = Callable[[bytes, Call], AsyncIterator[bytes]]
@@ -107,6 +108,7 @@ class _Running:
         self._task: asyncio.Task[None] | None = None
         if request_limit_bytes is not None:
             call.limit_messages(request_limit_bytes)
+        self._timer = asyncio.get_running_loop().call_later(REQUEST_S, self._too_slow)
 
     def messages(self, messages: list[bytes]) -> None:
         """The request, which is one."""
@@ -118,6 +120,7 @@ class _Running:
         """The request is whole: begin."""
         if self._request is None:
             raise Failed(Status.INTERNAL, "no request")
+        self._timer.cancel()
         self._task = self._room.run(self._run)
 
     def pause_writing(self) -> None:
@@ -128,8 +131,14 @@ class _Running:
 
     def lost(self, detail: str) -> None:
         """The call is over, and so is its task."""
+        self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+
+    def _too_slow(self) -> None:
+        self.call.fail(
+            Failed(Status.DEADLINE_EXCEEDED, f"the request was not there within {REQUEST_S:.0f} s")
+        )
 
     async def _run(self) -> None:
         request, self._request = self._request, None

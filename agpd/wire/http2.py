@@ -13,205 +13,86 @@ use is bounded by `_Calm`.
 """
 
 import struct
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 from h2 import events as h2_events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from h2.stream import StreamInputs
 
-Headers = list[tuple[bytes, bytes]]
-Error = ErrorCodes
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEAD_SIZE = 9
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
-    range(10)
+from agpd.wire.http2_frames import (
+    ACK,
+    CONTINUATION,
+    COSTS,
+    DATA,
+    EMPTY_COST,
+    END_HEADERS,
+    END_STREAM,
+    FIRST_WINDOW,
+    GOAWAY,
+    HARD_HEADERS,
+    HEAD_SIZE,
+    HEADER_WORK,
+    HEADERS,
+    NAMES,
+    OTHER_WORK,
+    PADDED,
+    PING,
+    PREFACE,
+    PUSH_PROMISE,
+    REFUSED_COST,
+    RST_STREAM,
+    SETTINGS,
+    TABLE_LIMIT,
+    UNKNOWN_COST,
+    USUAL_HEADERS,
+    WINDOW_LIMIT,
+    WINDOW_UPDATE,
+    WORK,
+    Calm,
+    Data,
+    Error,
+    Event,
+    Failed,
+    Fault,
+    HalfClosed,
+    Headers,
+    Leaving,
+    Limits,
+    Pong,
+    Request,
+    Reset,
+    Stream,
+    frame_of,
+    known_settings,
+    pack_head,
+    unpack_head,
 )
-END_STREAM, END_HEADERS, PADDED, ACK = 0x1, 0x4, 0x8, 0x1
+from agpd.wire.http2_out import Outgoing
 
-WINDOW_LIMIT = 2**31 - 1
-FIRST_WINDOW = 65_535  # until SETTINGS say otherwise, and always for the connection
-FRAME_OUT_LIMIT = 64 * 1024  # one stream's share before the next one has its turn, whatever the peer allows
-TABLE_LIMIT = 4096  # of our hpack encoder, whatever the peer allows: it is our memory
-HARD_HEADERS = 4  # header lists up to so many times the limit are read, so that only their call is refused
-SETTINGS_LIMIT = 64  # entries in one frame
-
-# Units of work. Measured: DATA 1 us, HEADERS 150 us and more, the others that h2 sees 30 us.
-WORK = {DATA: 1, WINDOW_UPDATE: 1, HEADERS: 150}
-OTHER_WORK = 30
-
-_HEAD = struct.Struct(">IBI")
-_unpack = _HEAD.unpack_from
-_pack = _HEAD.pack
-_FROM = int.from_bytes
-_KNOWN_SETTINGS = range(1, 7)
-
-
-class Limits(NamedTuple):
-    """What a connection may cost."""
-
-    frame_bytes: int = 64 * 1024  # longest frame that the peer may send
-    header_bytes: int = 16 * 1024  # header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it
-    streams: int = 100
-    stream_window_bytes: int = 512 * 1024
-    connection_window_bytes: int = 4 * 1024 * 1024
-
-
-class Stream:
-    """One stream. `owner` is for whoever serves it; the rest is the connection's."""
-
-    __slots__ = (
-        "chunks",
-        "ended_in",
-        "expected",
-        "front",
-        "gone",
-        "held",
-        "id",
-        "offset",
-        "owner",
-        "parts",
-        "queued",
-        "ready",
-        "refund",
-        "trailers",
-        "unread",
-        "window_in",
-        "window_out",
-    )
-
-    def __init__(self, id_: int, window_in: int, window_out: int, expected: int | None) -> None:
-        self.id = id_
-        self.owner: Any = None
-        self.gone = False  # closed, by whomever
-        # in
-        self.parts: list[bytes] = []
-        self.held = bytearray()
-        self.unread = 0  # bytes of the window that `parts` and `held` stand for
-        self.refund = 0  # of the window that was read and not yet given back
-        self.window_in = window_in
-        self.ended_in = False
-        self.expected = expected  # bytes of content that were announced and have not come
-        # out
-        self.chunks: list[bytes] = []
-        self.front = b""
-        self.offset = 0
-        self.queued = 0
-        self.window_out = window_out
-        self.trailers: Headers | None = None
-        self.ready = False  # in the connection's row of those that may send
-
-
-class Request(NamedTuple):
-    """A new stream. `oversize`: its header list is above the limit; refuse it."""
-
-    stream: Stream
-    headers: Headers
-    oversize: bool
-
-
-class Data(NamedTuple):
-    """Bytes have come: `take` or `hold` them. At most one for a stream in one `receive`, for all of them."""
-
-    stream: Stream
-
-
-class HalfClosed(NamedTuple):
-    """The peer sends no more on this stream."""
-
-    stream: Stream
-
-
-class Reset(NamedTuple):
-    """The stream is gone: the peer has reset it, or it was reset for what the peer did."""
-
-    stream: Stream
-    code: int
-    detail: str
-
-
-class Pong(NamedTuple):
-    """The peer has answered `ping`."""
-
-    payload: bytes
-
-
-class Leaving(NamedTuple):
-    """The peer's GOAWAY: it begins no more streams."""
-
-    code: int
-    detail: str
-
-
-class Failed(NamedTuple):
-    """The connection is over: send what is to be sent, which ends with GOAWAY, and close. Always the last event."""
-
-    code: int
-    detail: str
-
-
-Event = Request | Data | HalfClosed | Reset | Pong | Leaving | Failed
-
-
-class Fault(Exception):
-    """A connection error of the peer."""
-
-    def __init__(self, code: int, detail: str) -> None:
-        self.code = code
-        self.detail = detail
-        super().__init__(detail)
+__all__ = [
+    "Connection",
+    "Data",
+    "Error",
+    "Event",
+    "Failed",
+    "HalfClosed",
+    "Headers",
+    "Leaving",
+    "Limits",
+    "Pong",
+    "Request",
+    "Reset",
+    "Stream",
+]
 
 
 class _H2(H2Connection):
     MAX_CLOSED_STREAMS = (
         256  # remembered, so that frames that were under way do no harm; 65,536 would take 6 MiB
     )
-
-
-class _Calm:
-    """How much that is of no use a peer may send: a bucket, refilled by time and by frames that carry something.
-
-    PING 100 in a second, RST_STREAM 50, SETTINGS 20, WINDOW_UPDATE 1000 and two for each frame sent to it; bursts of
-    ten times as many.
-    """
-
-    __slots__ = ("_at", "_clock", "_level", "earned")
-
-    CAPACITY = 10_000.0
-    PER_SECOND = 1000.0
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._at = clock()
-        self._level = self.CAPACITY
-        self.earned = 0
-
-    def spend(self, cost: int, what: str) -> None:
-        """Take so much out. Raises `Fault(ENHANCE_YOUR_CALM)`."""
-        self._level -= cost
-        if self._level < 0:
-            now = self._clock()
-            back = self.earned + (now - self._at) * self.PER_SECOND
-            self._level = min(self.CAPACITY, self._level + back)
-            self._at, self.earned = now, 0
-            if self._level < 0:
-                raise Fault(Error.ENHANCE_YOUR_CALM, f"too many frames of no use, the last was {what}")
-
-
-COSTS = {PRIORITY: 10, RST_STREAM: 20, SETTINGS: 50, PING: 10, GOAWAY: 50, CONTINUATION: 10}
-EMPTY_COST = 10  # DATA with nothing in it
-REFUSED_COST = 50  # a stream above the limit, or one that we had to reset
-UNKNOWN_COST = 10
-_NAMES = (
-    "DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE",
-    "CONTINUATION",
-)  # fmt: skip
 
 
 class Connection:
@@ -223,12 +104,13 @@ class Connection:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._limits = limits
-        self._calm = _Calm(clock)
+        self._calm = Calm(clock)
         self.streams: dict[int, Stream] = {}
         self.finished: list[Stream] = []  # whose trailers are out since this was last emptied
         self.failed = False
         self.work = 0  # units done by the last `receive`
         self.behind = False  # it stopped there: call it again
+        self.whole = True  # it took a frame, or there was nothing left of one
         # in
         self._kept = bytearray()
         self._need = len(PREFACE)
@@ -241,12 +123,10 @@ class Connection:
         self._window_in = FIRST_WINDOW
         self._refund = 0
         self._events: list[Event] = []
+        self._more_work = 0  # units, of the frame that was just taken
         # out
-        self._out: list[bytes] = []
-        self._ready: deque[Stream] = deque()
-        self._window_out = FIRST_WINDOW
+        self._out = Outgoing(self._calm, self._send_trailers)
         self._first_window_out = FIRST_WINDOW
-        self._frame_out = 16_384
         self._h2 = _H2(
             H2Configuration(
                 client_side=False,
@@ -275,7 +155,7 @@ class Connection:
             SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
         }
         body = b"".join(struct.pack(">HI", code, value) for code, value in settings.items())
-        self._out.append(_frame(SETTINGS, 0, 0, body))
+        self._out.add(frame_of(SETTINGS, 0, 0, body))
         if limits.connection_window_bytes > FIRST_WINDOW:
             self._open_window(0, limits.connection_window_bytes - FIRST_WINDOW)
             self._window_in = limits.connection_window_bytes
@@ -298,7 +178,7 @@ class Connection:
         kept = self._kept
         if kept or work <= 0:
             kept += data
-            self.behind = work <= 0
+            self.behind, self.whole = work <= 0, False
             if self.behind or len(kept) < self._need:
                 return []
             data = bytes(kept)
@@ -329,7 +209,7 @@ class Connection:
         while size - position >= HEAD_SIZE:
             if left <= 0:
                 break
-            word, flags, number = _unpack(data, position)
+            word, flags, number = unpack_head(data, position)
             length, kind, number = word >> 8, word & 0xFF, number & WINDOW_LIMIT
             if length > limit:
                 raise Fault(Error.FRAME_SIZE_ERROR, f"a frame of {length} bytes, the limit is {limit}")
@@ -357,8 +237,11 @@ class Connection:
                     self._calm.earned += 1
             else:
                 self._frame(stream, kind, flags, number, data[position:end])
+                left -= self._more_work
+                self._more_work = 0
             position = end
         self.work = work - left
+        self.whole = position > 0 or not size
         self.behind = left <= 0 and size - position >= HEAD_SIZE
         self._keep(data, position, need)
 
@@ -384,7 +267,7 @@ class Connection:
         elif kind > CONTINUATION:
             self._calm.spend(UNKNOWN_COST, f"of type {kind}")  # RFC 9113, 5.5: ignored
         else:
-            self._calm.spend(COSTS.get(kind, 0), _NAMES[kind])
+            self._calm.spend(COSTS.get(kind, 0), NAMES[kind])
             self._rare(kind, flags, number, frame)
 
     def _rare(self, kind: int, flags: int, number: int, frame: bytes) -> None:
@@ -397,7 +280,7 @@ class Connection:
         elif kind == GOAWAY:
             self._peer_leaves(number, frame)
         elif kind == SETTINGS:
-            self._feed(_known_settings(frame, number, flags))
+            self._feed(known_settings(frame, number, flags))
         elif kind == RST_STREAM and number > self._highest:
             raise Fault(Error.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
         else:
@@ -464,37 +347,27 @@ class Connection:
     def _window_update(self, stream: Stream | None, number: int, frame: bytes) -> None:
         if len(frame) != HEAD_SIZE + 4:
             raise Fault(Error.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not of 4 bytes")
-        more = _FROM(frame[HEAD_SIZE:], "big") & WINDOW_LIMIT
+        more = int.from_bytes(frame[HEAD_SIZE:], "big") & WINDOW_LIMIT
         self._calm.spend(1, "WINDOW_UPDATE")
         if not number:
-            self._window_out += more
             if not more:
                 raise Fault(Error.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
-            if self._window_out > WINDOW_LIMIT:
+            if not self._out.widen(more):
                 raise Fault(Error.FLOW_CONTROL_ERROR, "the window is too large")
         elif stream is None:
             if number > self._highest or not number % 2:
                 raise Fault(Error.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
         elif not more:
             self._punish(stream, Error.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
-        else:
-            self._widen(stream, more)
-
-    def _widen(self, stream: Stream, more: int) -> None:
-        if stream.window_out + more > WINDOW_LIMIT:
+        elif not self._out.widen_stream(stream, more):
             self._punish(stream, Error.FLOW_CONTROL_ERROR, "the window is too large")
-            return
-        stream.window_out += more
-        if stream.queued and stream.window_out > 0 and not stream.ready:
-            stream.ready = True
-            self._ready.append(stream)
 
     def _peer_leaves(self, number: int, frame: bytes) -> None:
         if number:
             raise Fault(Error.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(frame) < HEAD_SIZE + 8:
             raise Fault(Error.FRAME_SIZE_ERROR, "GOAWAY is too short")
-        code = _FROM(frame[HEAD_SIZE + 4 : HEAD_SIZE + 8], "big")
+        code = int.from_bytes(frame[HEAD_SIZE + 4 : HEAD_SIZE + 8], "big")
         self._events.append(Leaving(code, frame[HEAD_SIZE + 8 : HEAD_SIZE + 208].decode("ascii", "replace")))
 
     def _feed(self, frame: bytes) -> None:
@@ -531,6 +404,9 @@ class Connection:
             self._calm.spend(REFUSED_COST, "HEADERS of one stream too many")
             return
         pairs: Headers = [(bytes(name), bytes(value)) for name, value in headers]
+        self._more_work += HEADER_WORK * len(pairs)
+        if len(pairs) > USUAL_HEADERS:
+            self._calm.spend(len(pairs) - USUAL_HEADERS, "HEADERS with many entries")
         size = sum(len(name) + len(value) + 32 for name, value in pairs)
         lengths = [value for name, value in pairs if name == b"content-length"]
         # h2 has refused those that are no number or contradict each other.
@@ -559,14 +435,13 @@ class Connection:
             sizes = encoder.table_size_changes
             encoder.table_size_changes = [min(sizes), sizes[-1]] if len(sizes) > 2 else sizes
         if SettingCodes.MAX_FRAME_SIZE in changed:
-            self._frame_out = min(changed[SettingCodes.MAX_FRAME_SIZE].new_value, FRAME_OUT_LIMIT)
+            self._out.set_frame_limit(changed[SettingCodes.MAX_FRAME_SIZE].new_value)
         if SettingCodes.INITIAL_WINDOW_SIZE in changed:
             window = changed[SettingCodes.INITIAL_WINDOW_SIZE].new_value
             more, self._first_window_out = window - self._first_window_out, window
             for stream in list(self.streams.values()):
-                if stream.window_out + more > WINDOW_LIMIT:
+                if not self._out.widen_stream(stream, more):
                     raise Fault(Error.FLOW_CONTROL_ERROR, "the window of a stream is too large")
-                self._widen(stream, more)
 
     def _punish(self, stream: Stream, code: Error, detail: str) -> None:
         """A stream error of the peer."""
@@ -606,7 +481,7 @@ class Connection:
             self._refund = 0
 
     def _open_window(self, number: int, size: int) -> None:
-        self._out.append(_pack(4 << 8 | WINDOW_UPDATE, 0, number) + size.to_bytes(4, "big"))
+        self._out.add(pack_head(4 << 8 | WINDOW_UPDATE, 0, number) + size.to_bytes(4, "big"))
 
     # ---- out
 
@@ -618,27 +493,17 @@ class Connection:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Queue bytes; `stream.queued` says how many wait for windows or for `data_to_send`."""
-        if stream.gone:
-            return
-        stream.chunks.append(data)
-        stream.queued += len(data)
-        if stream.window_out > 0 and not stream.ready:
-            stream.ready = True
-            self._ready.append(stream)
+        if not stream.gone:
+            self._out.write(stream, data)
 
     def finish(self, stream: Stream, trailers: Headers) -> None:
         """The end of the stream, after what is queued. A peer that still sends is told that nobody listens."""
-        if stream.gone:
-            return
-        stream.trailers = trailers
-        if not stream.queued and not stream.ready:
-            stream.ready = True
-            self._ready.append(stream)
+        if not stream.gone:
+            self._out.finish(stream, trailers)
 
     def drop(self, stream: Stream) -> None:
         """Forget what is queued. What is left of a message that went out in part is lost to the peer's reader."""
-        stream.chunks.clear()
-        stream.front, stream.offset, stream.queued = b"", 0, 0
+        self._out.drop(stream)
 
     def reset(self, stream: Stream, code: int) -> None:
         """End the stream at once; what is queued is dropped."""
@@ -650,7 +515,7 @@ class Connection:
     def ping(self, payload: bytes) -> None:
         """`payload` has 8 bytes and comes back in a `Pong`."""
         if not self.failed:
-            self._out.append(_frame(PING, 0, 0, payload))
+            self._out.add(frame_of(PING, 0, 0, payload))
 
     def leave(self, *, final: bool, code: Error = Error.NO_ERROR, detail: str = "") -> None:
         """GOAWAY. Streams go on; after the `final` one no new ones are served, before it those under way are."""
@@ -662,52 +527,8 @@ class Connection:
         self._goaway(last, code, detail)
 
     def data_to_send(self, limit: int) -> bytes:
-        """About `limit` bytes to send, or what there is and the windows allow. Streams take turns of a frame each."""
-        ready, out, size = self._ready, self._out, 0
-        blocked: list[Stream] = []  # by the connection's window, which trailers need not wait for
-        while ready and size < limit and not self.failed:
-            stream = ready.popleft()
-            if stream.queued and self._window_out <= 0:
-                blocked.append(stream)
-                continue
-            stream.ready = False
-            if stream.gone:
-                continue
-            if stream.queued:
-                size += self._send_frame(stream)
-                if stream.queued and stream.window_out > 0:
-                    stream.ready = True
-                    ready.append(stream)
-            if not stream.queued and stream.trailers is not None:
-                self._send_trailers(stream, stream.trailers)
-        ready.extendleft(reversed(blocked))
-        if not out:
-            return b""
-        self._out = []
-        return out[0] if len(out) == 1 else b"".join(out)
-
-    def _send_frame(self, stream: Stream) -> int:
-        front, offset = stream.front, stream.offset
-        if offset == len(front):
-            chunks = stream.chunks
-            front = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
-            stream.front, offset = front, 0
-        length = min(len(front) - offset, stream.window_out, self._window_out, self._frame_out)
-        if length <= 0:
-            return 0
-        self._out.append(_pack(length << 8, 0, stream.id))
-        self._out.append(front if length == len(front) else front[offset : offset + length])
-        stream.window_out -= length
-        self._window_out -= length
-        stream.queued -= length
-        offset += length
-        if offset == len(front):
-            stream.front, stream.offset = b"", 0
-        else:
-            stream.offset = offset
-        self._calm.earned += 2
-        return length
+        """About `limit` bytes to send, or what there is and the windows allow."""
+        return self._out.take(limit)
 
     def _send_trailers(self, stream: Stream, trailers: Headers) -> None:
         self._h2.send_headers(stream.id, trailers, end_stream=True)
@@ -731,33 +552,15 @@ class Connection:
     def _collect(self) -> None:
         data = self._h2.data_to_send()
         if data:
-            self._out.append(data)
+            self._out.add(data)
 
     def _fail(self, code: int, detail: str) -> None:
         self._goaway(self._highest, code, detail)
         self.failed = True
         self._kept = bytearray()
-        self._ready.clear()
+        self._out.stop()
 
     def _goaway(self, last: int, code: int, detail: str) -> None:
-        self._out.append(
-            _frame(GOAWAY, 0, 0, struct.pack(">II", last, code) + detail.encode("ascii", "replace")[:200])
+        self._out.add(
+            frame_of(GOAWAY, 0, 0, struct.pack(">II", last, code) + detail.encode("ascii", "replace")[:200])
         )
-
-
-def _frame(kind: int, flags: int, number: int, body: bytes) -> bytes:
-    return _pack(len(body) << 8 | kind, flags, number) + body
-
-
-def _known_settings(frame: bytes, number: int, flags: int) -> bytes:
-    """SETTINGS without entries that mean nothing to us: h2 would remember each number for ever."""
-    if flags & ACK or number:
-        return frame
-    entries: Iterable[tuple[int, int]]
-    if (len(frame) - HEAD_SIZE) % 6:
-        raise Fault(Error.FRAME_SIZE_ERROR, "SETTINGS end within an entry")
-    if len(frame) - HEAD_SIZE > 6 * SETTINGS_LIMIT:
-        raise Fault(Error.ENHANCE_YOUR_CALM, "too many entries in SETTINGS")
-    entries = struct.iter_unpack(">HI", frame[HEAD_SIZE:])
-    body = b"".join(struct.pack(">HI", code, value) for code, value in entries if code in _KNOWN_SETTINGS)
-    return _frame(SETTINGS, flags, 0, body)
