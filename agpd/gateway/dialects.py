@@ -7,6 +7,7 @@ sender tells its dialect, at any time, and what travels beside the payload of su
 import enum
 
 from agpd.names import Name
+from agpd.routing.connections import SEPARATE_INSTANCE
 
 
 class Dialect(enum.IntEnum):
@@ -17,7 +18,8 @@ class Dialect(enum.IntEnum):
     SLIM = 2
 
 
-PREFIXES = {Dialect.AGP: "agp-", Dialect.SLIM: "slim-"}
+# What SLIM clients say to each other can be read by nobody else, and is not passed on to others.
+PREFIXES = {Dialect.AGP: "agp-", Dialect.SLIM: SEPARATE_INSTANCE}
 
 
 def dialect_of(name: Name) -> Dialect:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission, Policy
+from agpd.gateway.directory import SLIM
 from agpd.gateway.link import EVERY_KIND, Entry, Flow, Link
 from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
 from agpd.gateway.principal import Principal
@@ -356,6 +357,7 @@ class Hub:
             isinstance(destination, InstanceEntry)
             and destination.type is flow.entry
             and _takes_all_of(link, flow)
+            and _all_read(flow)
         ):
             flow.meet(destination, link)
 
@@ -442,6 +444,11 @@ def _takes_all_of(link: Link, flow: Flow) -> bool:
     origin = flow.agent.link
     assert isinstance(origin, Link)
     return link.frame_limit >= origin.frame_limit
+
+
+def _all_read(flow: Flow) -> bool:
+    """Can whoever takes part in the destination read what this agent sends? Else the router chooses each time."""
+    return not flow.agent.separate and not flow.entry.name.type.startswith(SLIM)
 
 
 def _single(run: Message, frame: bytes) -> Message:

@@ -334,7 +334,7 @@ class Router:
         Observers of the namespace get what is sent to a type, in either case.
         """
         if isinstance(entry, InstanceEntry):
-            if entry.link is not None and entry.agent is not agent and entry.link is not agent.apart:
+            if entry.link is not None and entry.agent is not None and agent.reaches(entry.agent):
                 return Decision([Hop(entry.link, None)], 1)
             return self._carried(agent, entry)
         decision = reach(entry.members, agent, fanout, self.choose)
@@ -351,7 +351,7 @@ class Router:
                 decision = self._some_of(route, agent)
                 if decision.count:
                     return decision
-            elif route.via is not agent:
+            elif route.via is not agent and route.via.separate is agent.separate:
                 return Decision([Hop(route.via.link, None)], 1)
         return Decision([], 0)
 

@@ -230,3 +230,23 @@ def test_agents_of_a_link_that_hears_itself_reach_each_other() -> None:
     home = Pipe()
     sender, neighbour = member(10, home), member(11, home)
     assert reach([sender, neighbour], agent_of(sender), 0, random.Random(1).randrange).count == 1
+
+
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("fanout", [0, 1, 2, 3, 9])
+def test_separate_agents_and_others_get_nothing_from_each_other(fanout: int, separate: bool) -> None:
+    group = members(8)
+    for entry in group[::2]:
+        agent_of(entry).separate = True
+    sender = member(10)
+    agent_of(sender).separate = separate
+    suit = {entry.link for entry in group if agent_of(entry).separate is separate}
+    chance = random.Random(3).randrange
+    for _ in range(50):
+        decision = reach([sender, *group], agent_of(sender), fanout, chance)
+        assert {hop.link for hop in decision.hops} <= suit
+        assert decision.count == len(decision.hops) == (min(fanout, 4) or 4)
+    watching = [agent_of(entry) for entry in group]
+    hops: list[Hop] = []
+    add_observers(hops, watching, agent_of(sender))
+    assert {hop.link for hop in hops} == suit

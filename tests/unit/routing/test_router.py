@@ -587,3 +587,21 @@ def test_a_message_to_an_instance_does_not_go_back_to_a_link_that_does_not_hear_
     assert world.send(one, str(other.name)) == ([], 0)
     home.hears_itself = True
     assert world.send(one, str(other.name)).count == 1
+
+
+def test_an_agent_is_separate_by_its_instance_and_reached_by_its_own_kind_alone(world: World) -> None:
+    plain, other = world.agent("acme/docs/writer/u1"), world.agent("acme/docs/writer/slim")
+    one, two = world.agent("acme/docs/writer/slim-1"), world.agent("acme/docs/writer/slim-2")
+    assert [agent.separate for agent in (plain, other, one, two)] == [False, False, True, True]
+    assert world.send(one, str(two.name)).count == world.send(plain, str(other.name)).count == 1
+    assert world.send(one, str(plain.name)) == world.send(plain, str(one.name)) == ([], 0)
+    assert {hop.link for hop in world.send(one, "acme/docs/writer").hops} == {two.link}
+    assert {hop.link for hop in world.send(plain, "acme/docs/writer").hops} == {other.link}
+
+
+def test_a_route_does_not_lead_from_separate_agents_to_others(world: World) -> None:
+    plain, bridge = world.agent("acme/docs/writer/u1"), world.agent("acme/docs/bridge/u1")
+    one = world.agent("acme/docs/writer/slim-1")
+    world.router.set_route(plain, parse_pattern("acme/*"), bridge)
+    assert world.send(plain, "acme/docs/nobody").count == 1
+    assert world.send(one, "acme/docs/nobody") == ([], 0)
