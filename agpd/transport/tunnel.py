@@ -13,10 +13,13 @@ from agpd.gateway.principal import Principal
 from agpd.transport.callers import Callers
 from agpd.transport.grpc import Call, Service
 from agpd.transport.native import NativeProtocol
+from agpd.wire.frames import VERSION
 from agpd.wire.grpc import prefixed, status_of
 from agpd.wire.tunnel import FRAMES_RECOMMENDED_BYTES, unwrap, wrap
 
 PATH = "/agpd.v1.Gateway/Tunnel"
+# Tells an accepted call from a refused one before its first message.
+ACCEPTED = (("agpd-native", str(VERSION)),)
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +66,7 @@ class TunnelCall:
 
     def _open(self, principal: Principal) -> None:
         self._protocol = NativeProtocol(self._hub, None, principal)
-        self._call.begin()
+        self._call.begin(ACCEPTED)
         self._protocol.connection_made(cast(asyncio.Transport, self))
         self._call.resume_reading()
 

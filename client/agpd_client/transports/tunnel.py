@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from agpd.errors import Code, Fatal, code_of
 from agpd.wire.tunnel import FRAMES_RECOMMENDED_BYTES, unwrap, wrap
-from agpd_client.errors import Closed, ConnectError, Unauthorized, ending, told
+from agpd_client.errors import Closed, ConnectError, Unauthorized, told
 from agpd_client.transports import tls
 from agpd_client.transports.address import Address
 from agpd_client.transports.channel import grpc, open_channel
@@ -19,6 +19,7 @@ from agpd_client.transports.channel import grpc, open_channel
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.Protocol)
 
 PATH = "/agpd.v1.Gateway/Tunnel"
+ACCEPTED = "agpd-native"  # in the head of the answer, which refusals have too
 HIGH_BYTES = 64 * 1024
 # The gateway ends the call when it has read that we do; if it does not, we do it alone.
 CLOSE_TIMEOUT_S = 2.0
@@ -26,6 +27,9 @@ CLOSE_TIMEOUT_S = 2.0
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification", "Peer name")
 _NOT_GRPC = ("Failed parsing HTTP/2", "ALPN")
 _ENDED = ("Socket closed", "Connection reset")
+_WRITE_FAILED = "Internal error from Core"
+CHECK_S = 0.005
+PATIENCE = 200  # checks
 
 
 async def connect(
@@ -42,16 +46,17 @@ async def connect(
     channel = open_channel(address, None if files is None else tls.read(files))
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     call = channel.stream_stream(PATH)(metadata=metadata)
+    refused: Exception | None = None
     try:
-        await call.wait_for_connection()
-        if call.done():  # a refusal begins like an answer
-            raise _explain(*await _end_of(call), address, files)
-    except BaseException as error:
-        call.cancel()
-        await channel.close()
-        if isinstance(error, grpc.aio.AioRpcError):
-            raise _explain(error.code(), error.details(), error.trailing_metadata(), address, files) from None
+        if ACCEPTED not in dict(iter(await call.initial_metadata())):
+            refused = _explain(*await _end_of(call), address, files)
+    except BaseException:
+        await _discard(call, channel)
         raise
+    if refused is not None:
+        await _discard(call, channel)
+        del call, channel  # the socket stays open as long as anybody has them, such as a traceback
+        raise refused
     protocol = make_protocol()
     TunnelTransport(call, channel, str(address)).start(protocol)
     return protocol
@@ -147,7 +152,8 @@ class TunnelTransport(asyncio.Transport):
         """End now."""
         self._closing = True
         self._reading.set()
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Another protocol gets what comes."""
@@ -232,13 +238,27 @@ class TunnelTransport(asyncio.Transport):
         self._closing = True
         if self._cut is not None:
             self._cut.cancel()
+            self._cut = None
         self._call.cancel()
         writer.cancel()
         await asyncio.gather(writer, return_exceptions=True)
         await self._channel.close()
+        # The socket stays open as long as anybody has the call.
+        self._call = self._channel = None
+
+
+async def _discard(call: Any, channel: Any) -> None:
+    call.cancel()
+    await channel.close()
 
 
 async def _end_of(call: Any) -> tuple[Any, str | None, Any]:
+    """Status, text and trailing metadata, once the call has ended."""
+    patience = PATIENCE
+    # A write that fails because the call has ended takes the place of the status, until that has come.
+    while await call.details() == _WRITE_FAILED and patience:
+        patience -= 1
+        await asyncio.sleep(CHECK_S)
     return await call.code(), await call.details(), await call.trailing_metadata()
 
 
@@ -251,7 +271,7 @@ def _code_in(trailing: Any) -> Code | None:
 def _lost(status: Any, text: str | None, trailing: Any) -> Exception | None:
     """Why a connection that stood has ended."""
     if (code := _code_in(trailing)) is not None:
-        return ending(code)
+        return told(code, text or "", Closed)
     return None if status is grpc.StatusCode.OK else ConnectionError(f"{status.name}: {text or ''}")
 
 

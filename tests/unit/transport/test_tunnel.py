@@ -210,6 +210,12 @@ async def test_large_writes_leave_in_messages_of_the_recommended_size(world: Wor
     assert len(receiver.messages) >= 16
 
 
+async def test_the_head_of_the_answer_tells_who_is_let_in_before_anything_is_said(world: World) -> None:
+    welcome, refused = await world.dial(), await world.dial("made up")
+    assert dict(iter(await welcome.call.initial_metadata())) == {"agpd-native": "1"}
+    assert dict(iter(await refused.call.initial_metadata())) == {}
+
+
 async def test_the_token_of_the_call_says_who_it_is(world: World) -> None:
     client = await world.dial(world.desk.issue("acme/dev/*", life_s=60))
     welcome = await client.greet()
