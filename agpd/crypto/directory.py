@@ -152,6 +152,10 @@ class Update(NamedTuple):
         headers = b"".join(header.body for header in self.headers)
         return layout.number(len(self.headers), 4) + headers + self.signer.raw + self.signature + self.entries
 
+    def read_entries(self) -> Entries:
+        """The entries; nothing is proved. Raises `Malformed`."""
+        return parse_entries(self.entries)
+
 
 def parse_update(data: bytes) -> Update:
     """Raises `Malformed`."""

@@ -228,6 +228,11 @@ class Ring(Secret):
             default=None,
         )
 
+    def all(self, kind: int) -> list[Prekey]:
+        """All of a kind, the oldest first."""
+        found = (prekey for prekey in self._held.values() if prekey.bundle.kind == kind)
+        return sorted(found, key=lambda prekey: prekey.bundle.epoch)
+
     def erase(self, now_s: float) -> None:
         """Forget what has had its time. The newest of a kind serves on until there is another, for a day at most."""
         if now_s < self._next_s:
