@@ -48,6 +48,8 @@ class Purpose(enum.IntEnum):
 
 
 _PURPOSES = tuple(Purpose)
+_BARE = tuple(_INNER.pack(purpose, 0) for purpose in Purpose)
+_ENDS = tuple(b"\x80" + bytes(zeros) for zeros in range(64))
 
 
 class Padding(enum.Enum):
@@ -120,11 +122,14 @@ def read_long(wire: bytes) -> Header:
 
 def pack_plain(purpose: int, inner: bytes, data: bytes, padding: Padding = Padding.BLOCK) -> bytes:
     """What is sealed: purpose, inner header (content type and the like, opaque here), data, padding."""
-    size = _INNER_BYTES + len(inner) + len(data) + 1
-    zeros = -size % 64
-    if padding is not Padding.BLOCK:
-        zeros = 0 if padding is Padding.NONE else padme(size) - size
-    return b"%b%b%b\x80%b" % (_INNER.pack(purpose, len(inner)), inner, data, bytes(zeros))
+    if padding is Padding.BLOCK:
+        if not inner:  # tables: half the time of packing
+            return _BARE[purpose] + data + _ENDS[-(len(data) + _INNER_BYTES + 1) & 63]
+        end = _ENDS[-(_INNER_BYTES + len(inner) + len(data) + 1) & 63]
+    else:
+        size = _INNER_BYTES + len(inner) + len(data) + 1
+        end = b"\x80" if padding is Padding.NONE else b"\x80".ljust(padme(size) - size + 1, b"\0")
+    return _INNER.pack(purpose, len(inner)) + inner + data + end
 
 
 def unpack_plain(plain: bytes) -> tuple[Purpose, bytes, bytes]:

@@ -61,7 +61,10 @@ class Sessions(Secret):
 
     def current(self, peer: str, now_ms: int) -> Session | None:
         """The one to send on: the newest that the peer is known to have, else the newest."""
-        usable = [each for each in self._by_peer.get(peer, ()) if each.can_send(now_ms)]
+        mine = self._by_peer.get(peer, ())
+        if mine and mine[0].is_confirmed and mine[0].can_send(now_ms):
+            return mine[0]
+        usable = [each for each in mine if each.can_send(now_ms)]
         return next((each for each in usable if each.is_confirmed), usable[0] if usable else None)
 
     def of_type(self, type_name: str, now_ms: int) -> list[str]:

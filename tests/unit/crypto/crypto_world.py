@@ -11,7 +11,7 @@ from agpd.crypto.keys import SigningKey
 from agpd.crypto.prekeys import CLASSICAL, Ring
 from agpd.crypto.sealing import Endpoint
 from agpd.crypto.session import Opened
-from agpd.crypto.trust import Ages, Trust
+from agpd.crypto.trust import DEFAULT_AGES, Ages, Trust
 from agpd.crypto.vouch import Certificate
 
 START_S = 1_790_000_000
@@ -75,7 +75,7 @@ class World:
             issuer.publish(self.now_s)
         return issuer
 
-    def trust(self, organization: str, ages: Ages = Ages()) -> Trust:
+    def trust(self, organization: str, ages: Ages = DEFAULT_AGES) -> Trust:
         issuer = self.organization(organization)
         if issuer.update is None:
             issuer.publish(self.now_s)
@@ -89,7 +89,7 @@ class World:
         *,
         with_mail: bool = False,
         padding: Padding = Padding.BLOCK,
-        ages: Ages = Ages(),
+        ages: Ages = DEFAULT_AGES,
         chance: Callable[[int], bytes] | None = None,
         mailbox_s: int = 0,
     ) -> Endpoint:
