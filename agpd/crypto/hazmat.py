@@ -72,7 +72,9 @@ def sign(secret: bytes, label: bytes, body: bytes) -> bytes:
 
 def verify(public: bytes, label: bytes, body: bytes, signature: bytes) -> None:
     """Raises `UntrustedKey(SIGNATURE)`."""
-    if len(signature) != SIGNATURE_BYTES:  # libsodium takes them joined: a longer one would lend to the message
+    if (
+        len(signature) != SIGNATURE_BYTES
+    ):  # libsodium takes them joined: a longer one would lend to the message
         raise UntrustedKey("a signature is wrong", Cause.SIGNATURE)
     try:
         bindings.crypto_sign_open(signature + label + digest(body), public)

@@ -34,7 +34,16 @@ class _Type(Secret):
 class Issuer(Secret):
     """All that one organization's key daemon knows. `update` is the directory as published last."""
 
-    __slots__ = ("_chance", "_grants", "_minimum_suite", "_publisher", "_revoked", "_trusted", "_types")
+    __slots__ = (
+        "_chance",
+        "_epochs",
+        "_grants",
+        "_minimum_suite",
+        "_publisher",
+        "_revoked",
+        "_trusted",
+        "_types",
+    )
 
     def __init__(self, key: SigningKey, certificate: Certificate, chance: Chance) -> None:
         """`key` and `certificate` are those of the type `agp-keyd`. Raises `UntrustedKey` for another one."""
@@ -42,6 +51,7 @@ class Issuer(Secret):
         self._publisher = Publisher(certificate.organization, key, certificate)
         self._types: dict[str, _Type] = {}
         self._revoked: dict[bytes, int] = {}
+        self._epochs: dict[tuple[str, int], int] = {}
         self._grants: set[tuple[str, str]] = set()
         self._trusted: tuple[Foreign, ...] = ()
         self._minimum_suite = prekeys.CLASSICAL
@@ -56,6 +66,7 @@ class Issuer(Secret):
         """Go on from the directory that an earlier process published; its types are to be added with their keys."""
         entries = update.read_entries()
         self._publisher.restore(update)
+        self._epochs = {(each.name, each.kind): each.epoch for each in entries.prekeys}
         self._revoked = {serial: until for serial, until in entries.revoked if until >= now_s}
         self._grants = set(entries.grants)
         self._trusted = entries.trusted
@@ -68,7 +79,10 @@ class Issuer(Secret):
         suite: int = prekeys.CLASSICAL,
         mailbox_s: int = 0,
     ) -> None:
-        """Issue for this type. `mailbox_s`: how long a message to it may wait; 0: it has no mailbox."""
+        """Issue for this type. `mailbox_s`: how long a message to it may wait; 0: it has no mailbox.
+
+        After another key for a type that there was, `rotate` it: its prekeys are signed with the key before.
+        """
         if certificate.kind != vouch.TYPE or certificate.signing != key.public:
             raise UntrustedKey(f"the key is not that of {certificate.name}")
         found = _Type(key, certificate, suite, mailbox_s)
@@ -167,9 +181,9 @@ class Issuer(Secret):
         return found
 
     def _make(self, found: _Type, kind: int, now_s: int) -> Prekey:
-        newest = found.ring.newest(kind)
-        # Growing with the clock, epochs grow across restarts without being kept.
-        epoch = now_s if newest is None else max(now_s, newest.bundle.epoch + 1)
-        kept_s = found.mailbox_s if kind == MAILBOX else 0
         name = found.certificate.name
+        # Following the clock, and never back: not after a restart, nor when several are made in a second.
+        epoch = max(now_s, self._epochs.get((name, kind), 0) + 1)
+        self._epochs[name, kind] = epoch
+        kept_s = found.mailbox_s if kind == MAILBOX else 0
         return prekeys.make(found.key, name, kind, found.suite, epoch, now_s, self._chance, kept_s)

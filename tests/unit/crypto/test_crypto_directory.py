@@ -246,5 +246,6 @@ def test_every_bit_of_an_update_counts():
         except CryptoError:
             assert log.version == 0
             continue
-        # Of the first header an agent that begins can check nothing but its hash in the second: here, its own past.
-        raise AssertionError(f"bit {bit} of {len(raw) * 8} does not count")
+        # An older header may be left out, as a gateway may: the peer then knows fewer heads, and no wrong one.
+        assert (log.version, log.head, log.entries) == (2, tenant.log.head, tenant.log.entries)
+        assert log.heads.items() < tenant.log.heads.items()
