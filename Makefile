@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint types contracts docs demo bench bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
+.PHONY: help setup test interop check lint types contracts docs demo bench bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -23,7 +23,7 @@ TWINS = tests/unit/hotpath tests/unit/gateway tests/unit/transport/test_native.p
 	tests/property/test_foreign_sources.py tests/unit/test_fuzz_seeds.py tests/scenarios/test_patterns.py
 
 test: setup ## run the tests; those of the hot path once more with its twin in Python
-	$(BIN)/pytest tests -q -m "not scale and not slow"
+	$(BIN)/pytest tests -q -m "not scale and not slow and not interop"
 	AGPD_PURE=1 $(BIN)/pytest $(TWINS) -q -m "not scale and not slow"
 
 scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections
@@ -31,6 +31,9 @@ scale: setup ## hold 10,000 plaintext and 5,000 mutual-TLS connections
 
 tenants: setup ## 100,000 random steps of three tenants against the model of what may cross, about 5 minutes
 	$(BIN)/pytest tests/property/test_tenants_model.py -q -m slow
+
+interop: setup ## installed AGP clients of others, each in an environment of its own, against a gateway
+	$(BIN)/pytest tests/interop -q -m interop
 
 lint: setup ## formatting and lint
 	$(BIN)/ruff format --check .
@@ -99,4 +102,4 @@ wheels: setup ## build wheels into dist/ with each of Python 3.11, 3.12 and 3.13
 	$(BIN)/python scripts/wheels.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) agpd/hotpath/*.so bench/peers/.venvs site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) agpd/hotpath/*.so bench/peers/.venvs tests/interop/.venvs site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -33,9 +33,11 @@ from agpd.transport.workers.pool import Pool
 
 if TYPE_CHECKING:
     from agpd.plane import Plane
+    from agpd.transport.grpc_front import GrpcFront
 
 CRL_ALARM = 0.25  # of its life left
 QUIET_ROUND_S = 0.05
+GRPC_GRACE_S = 2.0  # for calls that are under way when all links have gone
 LATE_S = 0.2  # a round that is later than this was not ours to begin
 
 _log = logging.getLogger("agpd.gateway")
@@ -44,6 +46,7 @@ _log = logging.getLogger("agpd.gateway")
 class Gateway:
     """A gateway on the running loop. Make it, `open` its control plane if it has one, `start` it, `stop` it.
 
+    `grpc`: where it serves gRPC, once it is opened or started, and if `listen.grpc` is set.
     Without `start` it listens nowhere and serves what is attached in memory. `wall_clock` returns Unix seconds;
     certificates are judged by it.
     """
@@ -54,6 +57,7 @@ class Gateway:
         self.certificates = front.certificates(config, wall_clock)
         self.hub = _hub(config, loop, self._ended)
         self.plane: Plane | None = None
+        self.grpc: GrpcFront | None = None
         self._lifecycle = Lifecycle(self.hub, Deadlines.of(config), outbox_budget_bytes(config))
         self._listener: Listener | None = None
         self._pool: Pool | None = None
@@ -77,12 +81,14 @@ class Gateway:
         return self._listener
 
     async def open(self) -> None:
-        """Open the control plane and its listeners if `control.enabled` says so. Raises `ConfigError`."""
-        if not self.config.control.enabled:
+        """Open the control plane if `control.enabled` says so; it listens over HTTP now. Raises `ConfigError`."""
+        plane = plane_class() if self.config.control.enabled else None
+        self._make_grpc()
+        if plane is None:
             return
         identify = None if self.certificates is None else self._identify
-        self.plane = await plane_class().open(
-            self.config, self.hub, self.certificates, identify, self._wall_clock
+        self.plane = await plane.open(
+            self.config, self.hub, self.certificates, identify, self._wall_clock, self.grpc
         )
 
     def start(self, sock: socket.socket | None = None) -> None:
@@ -90,6 +96,9 @@ class Gateway:
 
         With workers nobody is served before they are `ready`.
         """
+        self._make_grpc()
+        if self.grpc is not None:
+            self.grpc.listen(self.certificates)
         if self.config.listen.workers > 1:
             assert sock is None, "workers bind their own"
             self._pool = Pool(self.config, self._protocol, self._accepting)
@@ -104,6 +113,12 @@ class Gateway:
             self._listener.start()
         if self.certificates is None:
             event(_log, logging.WARNING, "plaintext: anyone who reaches this address may use any name")
+
+    def _make_grpc(self) -> None:
+        """The server of gRPC with the services of the data plane, if it is to be. Raises `ConfigError`."""
+        if self.grpc is None and self.config.listen.grpc:
+            self.grpc = grpc_class()(self.config, lambda: len(self.hub.links), self._wall_clock)
+            self.grpc.carry(self.hub, None if self.certificates is None else self._identify)
 
     async def ready(self) -> None:
         """Wait until clients are served. Raises `WorkerError`."""
@@ -127,12 +142,13 @@ class Gateway:
         revoked = [link for link in self.hub.links if self.certificates.is_revoked(link.principal)]
         for link in revoked:
             self.hub.end(link, Code.CERTIFICATE_REVOKED)
+        cut = len(revoked) + (0 if self.grpc is None else self.grpc.review())
 
         def reloaded(failed: int) -> None:
             if failed:  # each has logged why
                 event(_log, logging.ERROR, "certificates not reloaded by all workers", failed=failed)
             else:
-                event(_log, logging.INFO, "certificates reloaded", cut=len(revoked))
+                event(_log, logging.INFO, "certificates reloaded", cut=cut)
 
         if self._pool is None:
             reloaded(0)
@@ -146,10 +162,15 @@ class Gateway:
         control plane goes last: agents that leave deregister their instances.
         """
         try:
+            if self.grpc is not None:
+                self.grpc.drain()
             if self.plane is not None:
                 self.plane.drain()
             await self._stop_links(drain_s)
         finally:
+            if self.grpc is not None:
+                await self.grpc.close(GRPC_GRACE_S)
+                self.grpc = None
             if self.plane is not None:
                 await self.plane.close()
                 self.plane = None
@@ -197,7 +218,8 @@ class Gateway:
         return all(not link.queued and not link.carrier.get_write_buffer_size() for link in self.hub.links)
 
     def _accepting(self) -> bool:
-        return not self.hub.draining and len(self.hub.links) < self.config.limits.connections
+        held = len(self.hub.links) + (0 if self.grpc is None else self.grpc.server.idle)
+        return not self.hub.draining and held < self.config.limits.connections
 
     def _protocol(self) -> NativeProtocol:
         return NativeProtocol(self.hub, None if self.certificates is None else self._identify)
@@ -229,6 +251,8 @@ class Gateway:
             self._reload_due = now + self.config.tls.reload_check_s
             if self.certificates.changed():
                 self.reload()
+            if self.grpc is not None:
+                self.grpc.review()
             self._warn_of_revocations(self.certificates.crl_life_left())
 
     def _end_expired(self, links: list[Link], now: float) -> None:
@@ -274,6 +298,20 @@ def plane_class() -> "type[Plane]":
             "`pip install 'agpd[server]'`"
         ) from error
     return Plane
+
+
+def grpc_class() -> "type[GrpcFront]":
+    """`agpd.transport.grpc_front.GrpcFront`. Raises `ConfigError` that says what to install."""
+    try:
+        from agpd.transport.grpc_front import GrpcFront
+    except ModuleNotFoundError as error:
+        if not (package := missing_package(error)):
+            raise
+        raise ConfigError(
+            f"listen.grpc needs the package {package}: install what belongs to it with `pip install 'agpd[grpc]'`, "
+            "or set listen.grpc = ''"
+        ) from error
+    return GrpcFront
 
 
 def memory_gateway(config: Config | None = None) -> Gateway:

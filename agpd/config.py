@@ -55,9 +55,9 @@ class Listen(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     native: Annotated[str, _says("Address of the native protocol: host:port, or [host]:port for IPv6.")] = (
         "127.0.0.1:7420"
     )
-    grpc: Annotated[
-        str, _says("Address of the control plane's gRPC services; only with control.enabled. Empty: none.")
-    ] = "127.0.0.1:46357"
+    grpc: Annotated[str, _says("Address of everything that is served over gRPC. Empty: nothing is.")] = (
+        "127.0.0.1:46357"
+    )
     http: Annotated[
         str, _says("Address of OAuth 2.0, REST and health over HTTP; only with control.enabled. Empty: none.")
     ] = "127.0.0.1:7421"
@@ -164,6 +164,60 @@ class Outbox(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0
 
 
+class Grpc(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What connections and calls of gRPC may cost."""
+
+    connections: Annotated[
+        Count,
+        _says("Connections of gRPC held at once; limits.connections bounds them together with all others."),
+    ] = 5000
+    streams_per_connection: Annotated[
+        int, Meta(ge=1, le=100_000), _says("Calls under way on one connection.")
+    ] = 100
+    message_limit_bytes: Annotated[
+        int, Meta(ge=4 * KIB, le=64 * MIB), _says("Longest message of a client; a longer one ends its call.")
+    ] = 5 * MIB
+    header_limit_bytes: Annotated[
+        int, Meta(ge=1 * KIB, le=MIB), _says("Longest metadata of a call, 32 bytes added for each entry.")
+    ] = 16 * KIB
+    stream_window_bytes: Annotated[
+        int,
+        Meta(ge=64 * KIB, le=64 * MIB),
+        _says("What a client may send on one call before it is taken from it (flow control of HTTP/2)."),
+    ] = 512 * KIB
+    connection_window_bytes: Annotated[
+        int, Meta(ge=64 * KIB, le=256 * MIB), _says("The same for all calls of one connection together.")
+    ] = 4 * MIB
+    connection_memory_bytes: Annotated[
+        int,
+        Meta(ge=4 * KIB, le=1024 * MIB),
+        _says("Unfinished messages of one connection together; the call that goes above it ends."),
+    ] = 16 * MIB
+    keepalive_interval_ms: Annotated[
+        Milliseconds, _says("A connection that has been silent for so long is pinged.")
+    ] = 30_000
+    keepalive_timeout_ms: Annotated[Milliseconds, _says("A ping without answer for so long cuts it.")] = (
+        20_000
+    )
+    idle_timeout_ms: Annotated[Milliseconds, _says("A connection without calls for so long is closed.")] = (
+        300_000
+    )
+
+
+class Agp(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What clients of AGP and SLIM are given."""
+
+    broadcast_fanouts: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)], ...],
+        _says(
+            "Fan-outs that reach everybody beside 0: what the sessions of these clients write when they mean all."
+        ),
+    ] = (50, 256)
+    metadata_limit_bytes: Annotated[
+        int, Meta(ge=0, le=8 * KIB), _says("Longest metadata of a message; a message with more is dropped.")
+    ] = 8 * KIB
+
+
 class Grant(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Permits `subject` to do `verb` to `object`, both patterns such as `org/*` or `org/ns/type`."""
 
@@ -256,6 +310,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls: Tls = msgspec.field(default_factory=Tls)
     limits: Limits = msgspec.field(default_factory=Limits)
     outbox: Outbox = msgspec.field(default_factory=Outbox)
+    grpc: Grpc = msgspec.field(default_factory=Grpc)
+    agp: Agp = msgspec.field(default_factory=Agp)
     control: Control = msgspec.field(default_factory=Control)
     log: Log = msgspec.field(default_factory=Log)
     grants: Annotated[
@@ -334,7 +390,7 @@ def check(config: Config) -> None:
     """Settings must fit each other. Raises `ConfigError` that says what to change."""
     _check_listen(config.listen, config.tls, control=config.control.enabled)
     _check_control(config.control)
-    _check_limits(config.limits, config.outbox)
+    _check_limits(config)
     for number, grant in enumerate(config.grants):
         _check_pattern(f"grants[{number}].subject", grant.subject)
         _check_pattern(f"grants[{number}].object", grant.object)
@@ -352,7 +408,7 @@ def _check_pattern(where: str, text: str) -> None:
 
 
 def _check_listen(listen: Listen, tls: Tls, *, control: bool) -> None:
-    settings = ("native", "grpc", "http") if control else ("native",)
+    settings = ("native", "grpc", "http") if control else ("native", "grpc")
     hosts: dict[str, str] = {}
     for name in settings:
         address = getattr(listen, name)
@@ -397,7 +453,7 @@ def _check_control(control: Control) -> None:
         )
 
 
-def _check_limits(limits: Limits, outbox: Outbox) -> None:
+def _check_limits(config: Config) -> None:
     """Pairs of which the first must not be above the second."""
     for low, high, reason in (
         ("limits.prehandshake_per_ip", "limits.prehandshake_connections", "one address is a part of all"),
@@ -406,15 +462,17 @@ def _check_limits(limits: Limits, outbox: Outbox) -> None:
         ("outbox.mark_bytes", "outbox.limit_bytes", "producers are paused before messages are dropped"),
         ("outbox.stall_budget_ms", "outbox.write_stall_ms", "a pause ends before the connection is cut"),
         ("outbox.limit_bytes", "outbox.budget_bytes", "the budget holds at least one full outbox"),
+        ("grpc.stream_window_bytes", "grpc.connection_window_bytes", "a call is a part of its connection"),
+        ("grpc.message_limit_bytes", "grpc.connection_memory_bytes", "it holds at least one message"),
     ):
-        least, most = (_number(limits, outbox, name) for name in (low, high))
+        least, most = (_number(config, name) for name in (low, high))
         if 0 < most < least:  # of these only budget_bytes may be 0: not set
             raise ConfigError(
                 f"{low} = {least} is above {high} = {most}, but {reason}: lower one or raise the other"
             )
 
 
-def _number(limits: Limits, outbox: Outbox, name: str) -> int:
+def _number(config: Config, name: str) -> int:
     section, _, key = name.partition(".")
-    number: int = getattr(limits if section == "limits" else outbox, key)
+    number: int = getattr(getattr(config, section), key)
     return number

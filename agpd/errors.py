@@ -35,6 +35,7 @@ class Code(enum.IntEnum):
     # routing
     NO_ROUTE = 200
     RECEIVER_FULL = 201
+    TOO_LONG_FOR_RECEIVER = 202
     UNAVAILABLE = 210
     # permission
     NOT_PERMITTED = 300
@@ -149,6 +150,11 @@ CATALOGUE: dict[Code, Entry] = {
         _R, False, True, "RESOURCE_EXHAUSTED", 503,
         "the receiver does not read fast enough; the message was dropped",
         "slow down, or add instances of the receiving type",
+    ),
+    Code.TOO_LONG_FOR_RECEIVER: Entry(
+        _S, False, False, "RESOURCE_EXHAUSTED", 413,
+        "the message is longer than its receiver takes",
+        "send it in parts, or raise limits.frame_limit_bytes for receivers that speak the native protocol",
     ),
     Code.UNAVAILABLE: Entry(
         _G, False, True, "UNAVAILABLE", 503,

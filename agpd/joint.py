@@ -27,7 +27,8 @@ class Joint:
         self._hub = hub
         self._changed: set[str] | None = None  # tenants; None: all
         self._following = Following(self._load)
-        hub.tokens = Tokens(control.tokens.verify, control.tokens.is_revoked, clock)
+        tokens = control.tokens
+        hub.tokens = Tokens(tokens.verify, tokens.is_revoked, clock, tokens.enter)
         hub.admission.require_token = control.settings.require_token
         hub.admission.policy = control.policy
         control.on_policy(self._take_policy)

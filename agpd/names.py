@@ -57,6 +57,11 @@ class Pattern(NamedTuple):
         return name[: len(self.prefix)] == self.prefix
 
 
+def is_segment(text: str) -> bool:
+    """May this be one segment of a name?"""
+    return _SEGMENT.match(text) is not None
+
+
 def _segments(text: str, what: str) -> list[str]:
     if not isinstance(text, str):
         raise Refused(Code.INVALID_NAME, f"{what} is a {type(text).__name__}, not a str")

@@ -1,4 +1,6 @@
-"""The control plane beside the data plane: services, the two listeners for them, and what has to be done each second.
+"""The control plane beside the data plane: services, the listener for HTTP, and what has to be done each second.
+
+Its services of gRPC are added to the gateway's server.
 
 Importing this needs what `agpd[server]` installs; `agpd.app` does so only when `control.enabled` is set.
 """
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from typing import Self
 
 from agpd.api.callers import Callers, Identify
-from agpd.api.control_grpc import ControlServer, Files
+from agpd.api.control_grpc import ControlServices
 from agpd.api.http import application
 from agpd.api.oauth import routes as oauth_routes
 from agpd.api.rest import Rest
@@ -23,6 +25,7 @@ from agpd.gateway.hub import Hub
 from agpd.joint import Joint
 from agpd.telemetry.logs import event
 from agpd.transport import front
+from agpd.transport.grpc_front import GrpcFront
 from agpd.transport.listener import Listener
 from agpd.transport.sockets import bind
 from agpd.transport.tls import Certificates
@@ -35,14 +38,13 @@ _log = logging.getLogger("agpd.control")
 class Plane:
     """A running control plane. Make it with `open`; `drain` it, then `close` it.
 
-    `http` and `grpc` are the addresses it listens at, host and real port; None where it does not listen.
+    `http` is the address it listens at, host and real port; None if it does not listen.
     """
 
     def __init__(self, config: Config, control: Control, hub: Hub, identify: Identify | None) -> None:
         self.config = config
         self.control = control
         self.http: tuple[str, int] | None = None
-        self.grpc: tuple[str, int] | None = None
         self._draining = False
         self.joint = Joint(control, hub, control.clock)
         callers = Callers(control, identify, time.monotonic)
@@ -50,7 +52,7 @@ class Plane:
         routes = [*oauth_routes(control), *rest.routes()]
         self._http = Server(application(routes, self._problem, control.clock))
         self._listener: Listener | None = None
-        self._grpc = ControlServer(control, callers, self._closing)
+        self._grpc = ControlServices(control, callers, self._closing)
         self._ticks: asyncio.Task[None] | None = None
 
     @classmethod
@@ -61,17 +63,21 @@ class Plane:
         certificates: Certificates | None,
         identify: Identify | None,
         clock: Callable[[], float],
+        grpc: GrpcFront | None,
     ) -> Self:
         """Open the database, tell the hub what holds, and listen. `clock`: Unix seconds.
 
-        `identify` and `certificates` are None for plaintext.
+        `identify` and `certificates` are None for plaintext, `grpc` if nothing is served over gRPC.
 
         Raises `ConfigError`.
         """
         plane = cls(config, await Control.open(config.control, clock, config.grants), hub, identify)
         try:
             await plane.joint.open()
-            await plane._listen(certificates)
+            plane._listen(certificates)
+            if grpc is not None:
+                for path, service in plane._grpc.services.items():
+                    grpc.add(path, service)
         except BaseException:
             await plane.close()
             raise
@@ -91,11 +97,11 @@ class Plane:
         if self._listener is not None:
             self._listener.close()
             await self._listener.wait_closed()
-        await asyncio.gather(self._http.close(GRACE_S), self._grpc.close(GRACE_S))
+        await asyncio.gather(self._http.close(GRACE_S), self._grpc.close())
         await self.joint.close()
         await self.control.close()
 
-    async def _listen(self, certificates: Certificates | None) -> None:
+    def _listen(self, certificates: Certificates | None) -> None:
         listen = self.config.listen
         if listen.http:
             sock = bind(*split_address(listen.http, "listen.http"))
@@ -110,10 +116,6 @@ class Plane:
                 accepting=lambda: self._http.accepting,
             )
             self._listener.start()
-        if listen.grpc:
-            host, _ = split_address(listen.grpc, "listen.grpc")
-            files = None if certificates is None else (lambda: Files(*certificates.pem))
-            self.grpc = (host, await self._grpc.start(listen.grpc, files))
 
     def _closing(self) -> bool:
         return self._draining

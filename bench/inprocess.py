@@ -55,6 +55,7 @@ class Bench:
             limits=hub.outbox_limits,
             clock=hub.clock,
             hello_limit_bytes=4096,
+            frame_limit_bytes=1024 * 1024,
         )
         hub.attach(link)
         forward(frames.encode(Kind.HELLO, frames.Hello([1], "bench", 1)), link, hub)

@@ -48,7 +48,12 @@ def _cpu_s(pid: int) -> float:
 @contextmanager
 def gateway(workers: int, directory: Path | None) -> Iterator[Place]:
     """`agpd serve` on a free port, in plaintext or with certificates that are made in `directory`."""
-    settings = {"listen.native": "127.0.0.1:0", "log.format": "json", "limits.drain_timeout_ms": "100"}
+    settings = {
+        "listen.native": "127.0.0.1:0",
+        "listen.grpc": "",
+        "log.format": "json",
+        "limits.drain_timeout_ms": "100",
+    }
     files: list[str] = []
     if directory is None:
         settings["listen.plaintext"] = "true"

@@ -14,6 +14,12 @@ fi
 [ "${1:-}" != --tools ] || exit 0
 OUT="${1:-.}"
 mkdir -p "$OUT/agpd/_proto"
-# The directory of the file is given another name, so that the output imports agpd._proto and not agpd.control.
-"$TOOLS/bin/python" -W ignore -m grpc_tools.protoc -I agpd/_proto=proto/agpd/control/v1 \
-    --python_out="$OUT" --pyi_out="$OUT" --grpc_python_out="$OUT" agpd/_proto/control.proto
+# The directories of the files are given another name, so that the output imports agpd._proto and not agpd.control.
+generate() {
+    "$TOOLS/bin/python" -W ignore -m grpc_tools.protoc \
+        -I agpd/_proto=proto -I agpd/_proto=proto/agpd/v1 -I agpd/_proto=proto/agpd/control/v1 \
+        --python_out="$OUT" --pyi_out="$OUT" "$@"
+}
+# Stubs only of what the SDK calls: the gateway serves without grpcio.
+generate --grpc_python_out="$OUT" agpd/_proto/control.proto agpd/_proto/gateway.proto
+generate agpd/_proto/agp.proto agpd/_proto/slim.proto

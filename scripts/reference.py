@@ -98,6 +98,8 @@ def _type(kind: Any) -> str:
     base = base_of(kind)
     if typing.get_origin(base) is Literal:
         return ", ".join(f"`{one}`" for one in typing.get_args(base))
+    if typing.get_origin(base) is tuple:
+        return "list of whole numbers"
     bounds = [(note.ge, note.le) for note in typing.get_args(kind)[1:] if note.ge is not None]
     return _TYPES[base] + "".join(f", {least:,} to {most:,}" for least, most in bounds)
 

@@ -1,19 +1,19 @@
 """Who asks: a client certificate, an access token, or both, become a `Caller`."""
 
-import ipaddress
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from agpd.api.limits import Rates
 from agpd.api.problems import status_of
 from agpd.control import jose
 from agpd.control.caller import OPERATOR_TENANT, Caller, Role
 from agpd.control.service import Control
 from agpd.control.verifying import Verified
 from agpd.errors import AgpdError, Code, Refused
+from agpd.gateway.authorization import Bearer, parse
 from agpd.gateway.principal import Principal
+from agpd.gateway.rates import Rates, source_of
 from agpd.telemetry.logs import event
 
 Identify = Callable[[bytes], Principal]
@@ -118,10 +118,10 @@ class Callers:
     def _by_token(
         self, authorization: str, principal: Principal | None, certificate: bytes | None
     ) -> Session:
-        scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not text.strip():
+        shown = parse(authorization)
+        if not isinstance(shown, Bearer):
             raise Refused(Code.INVALID_TOKEN, NO_CREDENTIALS)
-        token = self._control.tokens.verify(text.strip(), jose.thumbprint(certificate) if certificate else "")
+        token = self._control.tokens.verify(shown.token, jose.thumbprint(certificate) if certificate else "")
         if principal is not None and principal.pattern.prefix[:1] not in ((), (token.organization,)):
             raise Refused(Code.INVALID_TOKEN, "the token and the certificate are of different organizations")
         role = Role.AGENT
@@ -152,16 +152,3 @@ def log_denial(caller: Caller, operation: str, error: AgpdError) -> None:
     if error.code is Code.NOT_PERMITTED:
         who = {"caller": caller.label, "organization": caller.organization}
         event(_log, logging.INFO, "not permitted", **who, operation=operation, reason=error.detail)
-
-
-def source_of(address: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 that an IPv6 address lies in."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -3,18 +3,10 @@
 The methods come from the proto file; `METHODS` says what each asks. Only here is generated code seen.
 """
 
-import os
-
-# Before grpc is imported: with its support for fork, channels and servers that are closed leak.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
-import grpc
-import grpc.aio
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from agpd._proto import control_pb2 as pb
@@ -37,20 +29,12 @@ from agpd.control.resources import (
 )
 from agpd.control.service import Control
 from agpd.control.tokens import Credentials, Tokens
-from agpd.errors import CATALOGUE, AgpdError, Code, ConfigError, Refused
+from agpd.errors import AgpdError, Code, Refused
+from agpd.transport.grpc import Call, Service
+from agpd.transport.rpc import Room, server_streaming, unary
+from agpd.wire.grpc import Failed, Status
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
-CALLS = 1000
-KEEP_ALIVE_MS = 30_000
-LEAST_PING_MS = 10_000
-
-
-class Files(NamedTuple):
-    """PEM: the gateway's key and certificate chain, and the authorities of clients."""
-
-    key: bytes
-    chain: bytes
-    authorities: bytes
 
 
 class CanQuestion(Resource, kw_only=True, forbid_unknown_fields=True):
@@ -61,120 +45,104 @@ class CanQuestion(Resource, kw_only=True, forbid_unknown_fields=True):
     object: str
 
 
-class ControlServer:
-    """The gRPC server. `closing` tells whether the gateway ends: then streams end too."""
+class ControlServices:
+    """The services, for a `Server` of gRPC. `closing` tells whether the gateway ends: then streams end too."""
 
     def __init__(self, control: Control, callers: Callers, closing: Callable[[], bool]) -> None:
         self._control = control
         self._callers = callers
         self._closing = closing
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", control.settings.request_limit_bytes),
-                ("grpc.max_send_message_length", ANSWER_LIMIT_BYTES),
-                ("grpc.max_concurrent_streams", CALLS),
-                ("grpc.keepalive_time_ms", KEEP_ALIVE_MS),
-                ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_MS),
-            ],
-        )
+        self._room = Room()
+        self.services: dict[str, Service] = {}
         for service in pb.DESCRIPTOR.services_by_name.values():
-            handlers = {method.name: self._handler(service.name, method) for method in service.methods}
-            generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
-            self._server.add_generic_rpc_handlers((generic,))
+            for method in service.methods:
+                name = f"{service.name}/{method.name}"
+                self.services[f"/{service.full_name}/{method.name}"] = self._service(name, method)
 
-    async def start(self, address: str, files: Callable[[], Files] | None) -> int:
-        """Listen at `host:port`, with client certificates required; returns the port. Raises `ConfigError`.
+    async def close(self) -> None:
+        """End the calls that are under way."""
+        await self._room.close()
 
-        Each handshake uses what `files` returns then, called in a thread of grpc. None: without TLS.
-        """
-        try:
-            if files is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, _credentials(files))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"listen.grpc = {address!r} cannot be listened on: is something else there?"
-            ) from error
-        await self._server.start()
-        return int(port)
-
-    async def close(self, grace_s: float) -> None:
-        """Accept no more calls, and end those that are not done in this time."""
-        await self._server.stop(grace_s)
-
-    def _handler(self, service: str, method: Any) -> Any:
-        name = f"{service}/{method.name}"
-        answer = GetMessageClass(method.output_type)
-        codecs = (GetMessageClass(method.input_type).FromString, answer.SerializeToString)
+    def _service(self, name: str, method: Any) -> Service:
+        request, answer = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        limit = self._control.settings.request_limit_bytes
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(name, answer), *codecs)
-        serve = self._unary(name, answer) if name in METHODS else self._token(TOKENS[name], answer)
-        return grpc.unary_unary_rpc_method_handler(serve, *codecs)
+            stream = self._streaming(name, request, answer)
+            return server_streaming(stream, self._room, request_limit_bytes=limit)
+        make = self._unary if name in METHODS else self._token
+        return unary(make(name, request, answer), self._room, request_limit_bytes=limit)
 
-    def _unary(self, name: str, answer: type[Any]) -> Any:
-        call = METHODS[name]
+    def _unary(self, name: str, kind: type[Any], answer: type[Any]) -> Callable[..., Awaitable[bytes]]:
+        method = METHODS[name]
 
-        async def serve(request: Any, context: Any) -> Any:
-            session = None
+        async def serve(request: bytes, call: Call) -> bytes:
+            session = self._authenticate(call)
             try:
-                session = self._authenticate(context)
-                result = await call(Asked(self._control, session, request))
-                return answer() if result is None else to_message(result, answer)
+                result = await method(Asked(self._control, session, _parse(kind, request)))
             except AgpdError as error:
-                if session is not None:
-                    log_denial(session.caller, name, error)
-                await abort(context, error)
+                log_denial(session.caller, name, error)
+                raise
+            return _answer(answer() if result is None else to_message(result, answer))
 
         return serve
 
-    def _token(self, call: "OfTokens", answer: type[Any]) -> Any:
-        async def serve(request: Any, context: Any) -> Any:
-            certificate = certificate_of(context)
+    def _token(self, name: str, kind: type[Any], answer: type[Any]) -> Callable[..., Awaitable[bytes]]:
+        method = TOKENS[name]
+
+        async def serve(request: bytes, call: Call) -> bytes:
+            asked = _parse(kind, request)
             shown = Credentials(
-                client_id=request.client_id,
-                secret=request.client_secret,
-                thumbprint=jose.thumbprint(certificate) if certificate else "",
+                client_id=asked.client_id,
+                secret=asked.client_secret,
+                thumbprint=jose.thumbprint(call.certificate) if call.certificate else "",
             )
-            try:
-                with self._callers.attempt(address_of(context.peer())):
-                    return to_message(await call(self._control.tokens, request, shown), answer)
-            except AgpdError as error:
-                await abort(context, error)
+            with self._callers.attempt(call.address):
+                return _answer(to_message(await method(self._control.tokens, asked, shown), answer))
 
         return serve
 
-    def _streaming(self, name: str, answer: type[Any]) -> Any:
-        call = STREAMS[name]
+    def _streaming(
+        self, name: str, kind: type[Any], answer: type[Any]
+    ) -> Callable[..., AsyncIterator[bytes]]:
+        method = STREAMS[name]
 
-        async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
-            session = None
+        async def serve(request: bytes, call: Call) -> AsyncIterator[bytes]:
+            session = self._authenticate(call)
             try:
-                session = self._authenticate(context)
-                source = call(Asked(self._control, session, request))
+                source = method(Asked(self._control, session, _parse(kind, request)))
                 async with Stream(source, lambda: self._may_go_on(session)) as stream:
-                    await context.send_initial_metadata(())
+                    call.begin()
                     async for item in stream:
                         if item is not None:
-                            yield to_message(item, answer)
+                            yield _answer(to_message(item, answer))
             except AgpdError as error:
-                if session is not None:
-                    log_denial(session.caller, name, error)
-                await abort(context, error)
+                log_denial(session.caller, name, error)
+                raise
 
         return serve
 
     def _may_go_on(self, session: Session) -> bool:
         return not self._closing() and self._callers.still_good(session, self._control.clock())
 
-    def _authenticate(self, context: Any) -> Session:
-        given = [value for key, value in context.invocation_metadata() if key == "authorization"]
+    def _authenticate(self, call: Call) -> Session:
+        given = call.metadata.all("authorization")
         if len(given) > 1:
             raise Refused(Code.INVALID_TOKEN, "more than one authorization in the metadata")
-        return self._callers.authenticate(
-            certificate_of(context), given[0] if given else None, address_of(context.peer())
-        )
+        return self._callers.authenticate(call.certificate, given[0] if given else None, call.address)
+
+
+def _parse(kind: type[Any], request: bytes) -> Any:
+    try:
+        return kind.FromString(request)
+    except DecodeError as error:
+        raise Refused(Code.INVALID_REQUEST, f"it is no {kind.__name__}") from error
+
+
+def _answer(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    if len(data) > ANSWER_LIMIT_BYTES:
+        raise Failed(Status.RESOURCE_EXHAUSTED, f"the answer has {len(data)} bytes; ask for less at once")
+    return data
 
 
 class Asked(NamedTuple):
@@ -188,35 +156,6 @@ class Asked(NamedTuple):
 OfTokens = Callable[[Tokens, Any, Credentials], Awaitable[Any]]
 Unary = Callable[[Asked], Awaitable[Any]]
 Streaming = Callable[[Asked], AsyncIterator[Any]]
-
-
-async def abort(context: Any, error: AgpdError) -> None:
-    """End the call with the status of the catalogue; the code goes into the trailing metadata."""
-    entry = CATALOGUE[error.code]
-    trailing = (("agpd-code", str(int(error.code))), ("agpd-code-name", error.code.name))
-    await context.abort(grpc.StatusCode[entry.grpc], str(error), trailing)
-
-
-def certificate_of(context: Any) -> bytes | None:
-    """The client certificate (DER) of the connection."""
-    found = context.auth_context().get("x509_pem_cert")
-    return ssl.PEM_cert_to_DER_cert(found[0].decode()) if found else None
-
-
-def address_of(peer: str) -> str:
-    """The IP address in what grpc calls a peer, such as `ipv4:127.0.0.1:5` or `ipv6:%5B::1%5D:5`."""
-    _, _, address = unquote(peer).partition(":")
-    return address.rpartition(":")[0].strip("[]")
-
-
-def _credentials(files: Callable[[], Files]) -> Any:
-    def configuration() -> Any:
-        key, chain, authorities = files()
-        return grpc.ssl_server_certificate_configuration([(key, chain)], authorities)
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(), configuration, require_client_authentication=True
-    )
 
 
 # ---- the methods

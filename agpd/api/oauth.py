@@ -4,20 +4,17 @@ Forms only, every parameter once; errors as RFC 6749 section 5.2 has them. There
 business here.
 """
 
-import base64
-import binascii
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agpd.api.callers import log_failure, source_of
-from agpd.api.limits import Rates
+from agpd.api.callers import log_failure
 from agpd.control import jose
 from agpd.control.client_auth import ASSERTION_TYPE, Credentials
 from agpd.control.keys import CACHE_S
@@ -25,6 +22,8 @@ from agpd.control.oauth_error import OAuthError
 from agpd.control.service import Control
 from agpd.control.tokens import answer
 from agpd.errors import CATALOGUE, Refused
+from agpd.gateway import authorization
+from agpd.gateway.rates import Rates, source_of
 
 CERTIFICATE = "agpd.certificate"
 FORM_LIMIT_BYTES = 16 * 1024
@@ -167,19 +166,11 @@ def _credentials(request: Request, form: dict[str, str]) -> Credentials:
 
 
 def _basic(header: str) -> tuple[str, str]:
-    """Client id and secret of HTTP Basic, decoded as RFC 6749 section 2.3.1 has it. Raises `OAuthError`."""
-    scheme, _, text = header.partition(" ")
-    try:
-        if scheme.lower() != "basic":
-            raise ValueError
-        user, colon, secret = base64.b64decode(text.strip(), validate=True).decode("ascii").partition(":")
-        if not user or not secret or not colon:
-            raise ValueError
-        return unquote_plus(user, errors="strict"), unquote_plus(secret, errors="strict")
-    except (ValueError, binascii.Error):
-        raise OAuthError(
-            "invalid_client", "the Authorization header is no HTTP Basic with id and secret"
-        ) from None
+    """Client id and secret of HTTP Basic. Raises `OAuthError`."""
+    shown = authorization.parse(header)
+    if not isinstance(shown, authorization.Basic):
+        raise OAuthError("invalid_client", "the Authorization header is no HTTP Basic with id and secret")
+    return shown.client, shown.secret
 
 
 def _subject(assertion: str) -> str:

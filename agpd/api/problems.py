@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from agpd.api.limits import TooMany
 from agpd.errors import CATALOGUE, AgpdError
+from agpd.gateway.rates import TooMany
 
 
 def problem(error: AgpdError) -> dict[str, Any]:

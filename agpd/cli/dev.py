@@ -1,11 +1,12 @@
 """`agpd dev`: a gateway with a control plane on this machine, without any configuration."""
 
+import importlib
 import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -48,20 +49,37 @@ def dev(port: int, plaintext: bool) -> None:
 
     directory = development_directory(os.environ)
     without = lacking()
-    config = dev_config(port, directory, plaintext=plaintext, control=not without)
+    config = dev_config(
+        port, directory, plaintext=plaintext, control=not without.control, grpc=not without.grpc
+    )
     logs.setup(config.log.level, config.log.format, sys.stderr)
 
     async def ready(gateway: "Gateway") -> None:
         control = await prepare(gateway, directory, os.environ)
-        welcome(gateway.address[1], None if plaintext else directory, control._replace(lacking=without))
+        welcome(
+            gateway.address[1],
+            None if plaintext else directory,
+            control._replace(lacking=without.control, without_grpc=without.grpc),
+        )
 
     sys.exit(run(config, ready))
 
 
-def lacking() -> str:
-    """The package that the control plane lacks; empty: none."""
+class Lacking(NamedTuple):
+    """The packages that parts of the gateway lack, one of each; empty: none."""
+
+    control: str
+    grpc: str
+
+
+def lacking() -> Lacking:
+    """What is not installed of the control plane, and of gRPC."""
+    return Lacking(_missing("agpd.plane"), _missing("agpd.transport.grpc_front"))
+
+
+def _missing(module: str) -> str:
     try:
-        import agpd.plane  # noqa: F401  (what `agpd.app` imports if it is enabled)
+        importlib.import_module(module)  # what `agpd.app` imports if it is enabled
     except ModuleNotFoundError as error:
         if not (package := missing_package(error)):
             raise
@@ -69,7 +87,7 @@ def lacking() -> str:
     return ""
 
 
-def dev_config(port: int, directory: Path, *, plaintext: bool, control: bool) -> "Config":
+def dev_config(port: int, directory: Path, *, plaintext: bool, control: bool, grpc: bool = True) -> "Config":
     """The configuration of `agpd dev`; certificates are made in `directory`, where the control plane's state is too."""
     import msgspec
 
@@ -78,8 +96,10 @@ def dev_config(port: int, directory: Path, *, plaintext: bool, control: bool) ->
 
     listen = Listen(native=f"127.0.0.1:{port}", plaintext=plaintext)
     if port != DEFAULT_PORT:  # that has the default ports of the others beside it
-        http, grpc = (f"127.0.0.1:{port + more if port else 0}" for more in (1, 2))
-        listen = msgspec.structs.replace(listen, http=http, grpc=grpc)
+        http, beside = (f"127.0.0.1:{port + more if port else 0}" for more in (1, 2))
+        listen = msgspec.structs.replace(listen, http=http, grpc=beside)
+    if not grpc:
+        listen = msgspec.structs.replace(listen, grpc="")
     limits = Limits(connections=CONNECTIONS, drain_timeout_ms=DRAIN_MS)
     plane = Control(enabled=control, state_directory=str(directory))
     if plaintext:
@@ -140,8 +160,8 @@ def registry_of(gateway: "Gateway") -> str:
     """What AGP_CONTROL has to be for the SDK; empty: it finds the registry by itself."""
     from agpd_client.transports.control import DEFAULT_PORT as USUAL
 
-    assert gateway.plane is not None
-    host, port = gateway.plane.grpc or ("", USUAL)
+    address = None if gateway.grpc is None else gateway.grpc.address
+    host, port = address or ("", USUAL)
     return "" if port == USUAL else f"{host}:{port}"
 
 

@@ -98,7 +98,7 @@ async def _serve(config: "Config", ready: Ready) -> int:
         logging.INFO,
         "listening",
         address=_text(gateway.address),
-        **_control_addresses(gateway),
+        **_addresses(gateway),
         tls=not config.listen.plaintext,
         hot_path="compiled" if COMPILED else "python",
     )
@@ -114,11 +114,12 @@ def _text(address: tuple[str, int]) -> str:
     return f"{host}:{port}"
 
 
-def _control_addresses(gateway: "Gateway") -> dict[str, str]:
-    """Where the control plane listens: `http` and `grpc`, if it does."""
-    if gateway.plane is None:
-        return {}
-    where = {"http": gateway.plane.http, "grpc": gateway.plane.grpc}
+def _addresses(gateway: "Gateway") -> dict[str, str]:
+    """Where else it listens: `http` and `grpc`, if it does."""
+    where = {
+        "http": None if gateway.plane is None else gateway.plane.http,
+        "grpc": None if gateway.grpc is None else gateway.grpc.address,
+    }
     return {name: _text(address) for name, address in where.items() if address is not None}
 
 

@@ -28,14 +28,15 @@ agp.run(main())"""
 class Control(NamedTuple):
     """What runs beside the gateway.
 
-    `context`: the one that is selected; `lacking`: a package, if nothing runs; `registry`: where the SDK finds the
-    registry, if that is not where it looks.
+    `context`: the one that is selected; `lacking`: a package, if no control plane runs; `registry`: where the SDK finds
+    the registry, if that is not where it looks; `without_grpc`: a package, if nothing is served over gRPC.
     """
 
     server: str = ""
     context: str = ""
     lacking: str = ""
     registry: str = ""
+    without_grpc: str = ""
 
 
 def welcome(port: int, directory: Path | None, control: Control) -> None:
@@ -62,6 +63,7 @@ def _parts(port: int, directory: Path | None, state: str | None, control: Contro
         Text(f"agpctl sub acme/demo/chat{option}"),
         Text(f"agpctl pub acme/demo/chat 'hello' --fanout all{option}"),
         *_control(control, option),
+        *_grpc(control.without_grpc),
         Text("\nCtrl-C ends it.\n", "dim"),
     ]
 
@@ -88,6 +90,12 @@ def _control(control: Control, option: str) -> list[Text]:
             else []
         ),
     ]
+
+
+def _grpc(without: str) -> list[Text]:
+    if not without:
+        return []
+    return [Text("Nothing is served over gRPC: it needs `pip install 'agpd[grpc]'`.", "yellow")]
 
 
 def gateway_url(port: int, plaintext: bool) -> str:

@@ -63,6 +63,11 @@ class Record:
     secrets: tuple[Stored, ...]
     keys: Mapping[str, tuple[str, jose.Key]] = field(repr=False)  # kid -> algorithm, key
 
+    def expiry(self, credential: str) -> float:
+        """When this credential ends, in Unix seconds; only secrets have an end."""
+        ends = [one.expires for one in self.secrets if f"secret:{one.id}" == credential and one.expires]
+        return min(ends, default=float("inf"))
+
     def key(self, key_id: str) -> tuple[str, jose.Key] | None:
         """The algorithm and key with this id; the only one there is, for an assertion without `kid`."""
         if not key_id and len(self.keys) == 1:

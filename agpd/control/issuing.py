@@ -17,9 +17,10 @@ from agpd.control import jose, refresh, scopes
 from agpd.control.client_auth import ClientAuth, Credentials, Proved, confirm_each
 from agpd.control.clients import MARGIN_S
 from agpd.control.keys import Keys
-from agpd.control.oauth_error import OAuthError
+from agpd.control.oauth_error import OAuthError, invalid_client
 from agpd.control.refresh import Kept
 from agpd.control.scopes import Scopes
+from agpd.control.standing import Standing, Standings
 from agpd.control.store import Notes, Store
 from agpd.control.verifying import Source, Verifier
 from agpd.errors import Refused
@@ -77,6 +78,7 @@ class Issuing:
         self._verifier = verifier
         self._public_url = public_url
         self._clock = clock
+        self._standings = Standings(store)
 
     async def issue(self, tenant: str, form: Mapping[str, str], shown: Credentials) -> Issued:
         """Answer a request to the token endpoint of this tenant.
@@ -99,6 +101,25 @@ class Issuing:
         """The client of the tenant that asks. Raises `OAuthError`, `Refused(TOO_MANY_REQUESTS)`."""
         issuer = self._verifier.issuer(tenant)
         return await self._clients.authenticate(tenant, shown, frozenset({issuer, f"{issuer}/oauth2/token"}))
+
+    async def enter(self, tenant: str, shown: Credentials) -> Standing:
+        """What the client of the tenant may do with its secret on a connection. Raises as `issue`."""
+        proved = await self.prove(tenant, shown)
+        client = proved.record.client
+        standing = Standing(
+            tenant,
+            proved.record.pattern,
+            client.id,
+            proved.credential,
+            _granted(proved, ""),
+            self._clock(),
+            proved.record.expiry(proved.credential),
+        )
+        self._standings.add(standing)
+        await self._store.write_each(_enter_each, proved)
+        if standing.ended:
+            raise invalid_client()
+        return standing
 
     async def _credentials(self, tenant: str, form: Mapping[str, str], shown: Credentials) -> Issued:
         proved = await self.prove(tenant, shown)
@@ -255,6 +276,18 @@ def _note_each(
         if refusal is None:
             client = proved.record.client
             notes.add(client.id, client.tenant, "token.issue", client.id, detail)
+    return outcomes
+
+
+def _enter_each(connection: Connection, notes: Notes, items: Sequence[Proved]) -> Sequence[OAuthError | None]:
+    """Confirm the clients, and note who has come in on a connection."""
+    outcomes = confirm_each(connection, items, notes.now)
+    for proved, refusal in zip(items, outcomes, strict=True):
+        if refusal is None:
+            client = proved.record.client
+            notes.add(
+                client.id, client.tenant, "connection.begin", client.id, {"credential": proved.credential}
+            )
     return outcomes
 
 

@@ -17,6 +17,7 @@ from agpd.control.oauth_error import OAuthError
 from agpd.control.resources import VERBS
 from agpd.control.revocations import Revocation, Revocations, revoke
 from agpd.control.secrets import Secrets
+from agpd.control.standing import Standing
 from agpd.control.store import Notes, Store
 from agpd.control.verifying import Foreign, Verified, Verifier
 from agpd.errors import Refused
@@ -66,9 +67,18 @@ class Tokens:
         """
         return self._verifier.verify(text, thumbprint)
 
-    def is_revoked(self, token: Verified) -> bool:
-        """Has the token been revoked since, or what it was issued for?"""
-        return self._verifier.is_revoked(token)
+    def is_revoked(self, access: Verified | Standing) -> bool:
+        """Has it been revoked since, or what it was issued for?"""
+        return access.ended if isinstance(access, Standing) else self._verifier.is_revoked(access)
+
+    # ---- on a connection
+
+    async def enter(self, client: str, secret: str) -> Standing:
+        """What a client may do that has shown its secret on a connection: as a token for everything it may have.
+
+        Raises `OAuthError`, `Refused(TOO_MANY_REQUESTS)`, `Refused(UNAVAILABLE)`.
+        """
+        return await self._issuing.enter(client.partition(".")[0], Credentials(client, secret=secret))
 
     # ---- the endpoints
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission, Policy
+from agpd.gateway.directory import SLIM
 from agpd.gateway.link import EVERY_KIND, Entry, Flow, Link
 from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
 from agpd.gateway.principal import Principal
@@ -62,6 +63,7 @@ class Hub:
         self.on_end = on_end
         self.tokens = tokens
         self.quotas = Quotas(clock)
+        self.types_changed: Callable[[], object] = _unheard  # some may have come into use
         self.links: dict[Link, None] = {}
         self.lingering: dict[Link, None] = {}  # ended, the carrier still has bytes to deliver
         self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to
@@ -157,6 +159,10 @@ class Hub:
         """
         if message.flags & ~FLAGS_KNOWN:
             raise Fatal(Code.MALFORMED_FRAME, f"reserved flags 0x{message.flags:02x}")
+        if message.count > 1 and self._may_be_too_long(message, origin):
+            for each in frames.apart(message.frames):
+                self.take(_single(message, each), origin)
+            return
         try:
             flow = self._flow(message, origin)
             if message.fanout == FANOUT_ALL and not flow.entry.name.instance:
@@ -187,19 +193,32 @@ class Hub:
         return reached
 
     def _hand_out(self, message: Message, flow: Flow, decision: Decision, origin: Link) -> int:
-        lost = 0
+        lost = too_long = 0
+        length = len(message.frames) if message.count == 1 else 0
         crowd = Crowd([link for link, _ in decision.hops if isinstance(link, Link)])
         origin.work += len(decision.hops)
         for place, (link, entry) in enumerate(decision.hops):
             assert isinstance(link, Link)
+            if length > link.frame_limit:
+                too_long += place < decision.count
+                continue
             self.introduce(link, flow, flow.entry if entry is None else entry)
             data = message.frames if entry is None else _redirected(message, entry)
             if not link.offer(data, message.count, origin, crowd) and place < decision.count:
                 lost += 1  # the hops after the first `count` are observers
-        return self._judge(message, decision.count, lost, origin)
+        if too_long == min(decision.count, len(decision.hops)) > 0:
+            raise Refused(Code.TOO_LONG_FOR_RECEIVER)
+        if too_long and not _answered_singly(message):
+            self.refused[Code.TOO_LONG_FOR_RECEIVER] += 1
+            _note(message, Code.TOO_LONG_FOR_RECEIVER, origin)
+        return self._judge(message, decision.count - too_long, lost, origin)
 
     def _broadcast(self, message: Message, flow: Flow, origin: Link) -> int:
         """To everybody; the audience is remembered until the entry changes."""
+        if self._may_be_too_long(message, origin):
+            # Not all of the audience may take it.
+            decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
+            return self._hand_out(message, flow, decision, origin)
         version = flow.entry.version  # type: ignore[union-attr]
         if flow.version != version:
             decision = self.router.decide(flow.agent, flow.entry, FANOUT_ALL)
@@ -235,13 +254,18 @@ class Hub:
         origin.deliveries += reached * message.count
         return reached
 
+    def _may_be_too_long(self, message: Message, origin: Link) -> bool:
+        """Has a dialect with longer messages than the native protocol sent it?"""
+        limit = self.admission.limits.frame_limit_bytes
+        return origin.frame_limit > limit and len(message.frames) > limit
+
     @staticmethod
     def _remember_told(flow: Flow, decision: Decision) -> None:
         """From now on the forwarding loop may send this flow to its one receiver by itself."""
         entry = flow.entry
         if isinstance(entry, InstanceEntry) and entry.agent is not flow.agent and decision.hops:
             link = decision.hops[0].link
-            if isinstance(link, Link) and link is entry.link:
+            if isinstance(link, Link) and link is entry.link and _takes_all_of(link, flow):
                 flow.told = link
 
     def dropped(self, frames_: bytes, count: int, flow: Flow, origin: Link) -> None:
@@ -329,7 +353,12 @@ class Hub:
             link.correspondents.add(source.number)
         if destination.number not in told:
             self.announce(link, destination)
-        if isinstance(destination, InstanceEntry) and destination.type is flow.entry:
+        if (
+            isinstance(destination, InstanceEntry)
+            and destination.type is flow.entry
+            and _takes_all_of(link, flow)
+            and _all_read(flow)
+        ):
             flow.meet(destination, link)
 
     def announce(self, link: Link, entry: Entry) -> None:
@@ -408,6 +437,28 @@ class Hub:
             "refused": self.refused.total(),
             "queued_bytes": sum(link.queued for link in self.links),
         }
+
+
+def _takes_all_of(link: Link, flow: Flow) -> bool:
+    """Is no frame of this flow too long for the link? Else the hub looks at each."""
+    origin = flow.agent.link
+    assert isinstance(origin, Link)
+    return link.frame_limit >= origin.frame_limit
+
+
+def _all_read(flow: Flow) -> bool:
+    """Can whoever takes part in the destination read what this agent sends? Else the router chooses each time."""
+    return not flow.agent.separate and not flow.entry.name.type.startswith(SLIM)
+
+
+def _single(run: Message, frame: bytes) -> Message:
+    return Message(
+        run.kind, run.flags, run.fanout, run.destination, run.source, frames.id_of(frame), frame, 1
+    )
+
+
+def _unheard() -> None:
+    """Where no dialect has other names for types."""
 
 
 def _redirected(message: Message, entry: InstanceEntry) -> bytes:

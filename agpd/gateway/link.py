@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agpd import hotpath
 from agpd.errors import Code
+from agpd.gateway.dialects import Dialect
 from agpd.gateway.outbox import Clock, Outbox, OutboxLimits
 from agpd.gateway.principal import Principal
 from agpd.gateway.quotas import LinkMeter
@@ -54,7 +55,7 @@ class Flow(hotpath.Flow):
     met: "dict[InstanceEntry, Link]"
 
     def __init__(self, agent: Agent, entry: Entry, kinds: frozenset[int] = EVERY_KIND) -> None:
-        super().__init__(agent, entry)
+        super().__init__(agent, entry, agent.apart)
         self.kinds = kinds
         self.audience: tuple[Link, ...] = ()
         self.count = 0
@@ -69,7 +70,11 @@ class Flow(hotpath.Flow):
 
 
 class Link(Outbox):
-    """One connection that speaks the native protocol."""
+    """One connection that speaks the native protocol, or for which a dialect does.
+
+    `frame_limit` is the longest frame that its peer takes, in bytes. Agents of a link that does not hear itself get
+    nothing from each other: other dialects promise that nothing comes back on the connection that it came by.
+    """
 
     __slots__ = (
         "admitted",
@@ -78,10 +83,13 @@ class Link(Outbox):
         "checked_flows",
         "closed_at",
         "correspondents",
+        "dialect",
         "epoch",
         "flows_from",
         "flows_to",
         "former_sources",
+        "frame_limit",
+        "hears_itself",
         "holds",
         "meter",
         "notices",
@@ -107,12 +115,17 @@ class Link(Outbox):
         limits: OutboxLimits,
         clock: Clock,
         hello_limit_bytes: int,
+        frame_limit_bytes: int,
+        dialect: Dialect = Dialect.NATIVE,
     ) -> None:
         super().__init__(turn, limits, clock, carrier.write)
         self.carrier = carrier
         self.unread_bytes: Callable[[], int] = int  # what the carrier keeps here while the link is held
         self.peer = peer
         self.principal = principal
+        self.frame_limit = frame_limit_bytes
+        self.dialect = dialect
+        self.hears_itself = dialect is Dialect.NATIVE
         self.session = Session(Side.GATEWAY)
         self.reassembly = Reassembly(hello_limit_bytes)
         self.epoch = 0

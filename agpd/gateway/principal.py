@@ -39,7 +39,8 @@ class Access(Protocol):
 class Principal:
     """An authenticated peer.
 
-    `pattern` are the names that its certificate allows, `access` is the token that narrows them.
+    `pattern` are the names that its certificate allows, `access` is the token that narrows them. Whoever has a token
+    alone has no key, and its pattern is the token's.
     `key_fingerprint` is the SHA-256 of the public key (SPKI, DER): it stays the same when a certificate is
     renewed for the same key. `issuer` (DER of the issuer's name) and `serial` identify the certificate, `thumbprint`
     (`x5t#S256` of RFC 8705) the whole of it, `not_after` is when it ends (Unix seconds), `label` is what to print.

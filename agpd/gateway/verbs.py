@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agpd import names
 from agpd.errors import Code, Fatal, Refused, code_of
+from agpd.gateway import acts
 from agpd.routing.subscriptions import Presence
 from agpd.wire import frames
 from agpd.wire.frames import Body, Frame, Kind
@@ -39,12 +40,12 @@ def hello(hub: Hub, frame: Frame, link: Link) -> None:
     if organization and hub.admission.policy.is_suspended(organization):
         raise Fatal(Code.TENANT_SUSPENDED)
     link.epoch = said.epoch
-    link.reassembly.limit = limits.frame_limit_bytes
+    link.reassembly.limit = link.frame_limit
     welcome = frames.Welcome(
         version,
         hub.identity,
         str(link.principal.speaks_as),
-        limits.frame_limit_bytes,
+        link.frame_limit,
         limits.ping_interval_ms,
         limits.subscriptions_per_connection,
         limits.handles_per_connection,
@@ -77,21 +78,10 @@ def authenticate(hub: Hub, frame: Frame, link: Link) -> None:
 def register(hub: Hub, frame: Frame, link: Link) -> None:
     """REGISTER: bind an agent's name to the connection."""
     name = names.parse_instance(_name(frame))
-    hub.admission.check_register(link, name)
-    if hub.router.agent(name) is None:  # else it is taken over
-        hub.quotas.check_agents(name.organization, hub.router.usage(name.organization).agents)
-    registration = hub.router.register(link, name, _may_take_over(hub, link, name))
-    agent = registration.agent
-    if registration.displaced is not None:
-        _displace(registration.displaced, frame)
-    if registration.evicted is not None:
-        _evict(hub, registration.evicted, agent)
-    number = agent.entry.number
-    link.sources[number] = agent
-    link.former_sources.discard(number)
+    agent, presence = acts.register(hub, link, name, takeover=_may_take_over(hub, link, name))
     hub.announce(link, agent.entry)
-    _ok(link, frame, destination=number)
-    hub.tell(registration.presence)
+    _ok(link, frame, destination=agent.entry.number)
+    hub.tell(presence)
 
 
 def _may_take_over(hub: Hub, link: Link, name: names.Name) -> bool:
@@ -106,28 +96,9 @@ def _may_take_over(hub: Hub, link: Link, name: names.Name) -> bool:
     return other is not link and same_key and link.epoch > other.epoch
 
 
-def _displace(agent: Agent, frame: Frame) -> None:
-    link: Link = agent.link  # type: ignore[assignment]
-    link.give_up(agent.entry.number)
-    body = frames.Refusal(Code.TAKEN_OVER)
-    link.send(frames.encode(Kind.ENDED, body, destination=agent.entry.number))
-
-
-def _evict(hub: Hub, loser: Agent, owner: Agent) -> None:
-    """The address that `loser` held by a subscription has its owner now."""
-    link: Link = loser.link  # type: ignore[assignment]
-    hub.announce(link, owner.entry)
-    refusal = frames.Refusal(Code.TAKEN_OVER, str(owner.name), count=0)
-    here, there = loser.entry.number, owner.entry.number
-    link.send(frames.encode(Kind.REFUSED, refusal, destination=here, source=there))
-
-
 def unregister(hub: Hub, frame: Frame, link: Link) -> None:
     """UNREGISTER: give an agent's name back."""
-    agent = _agent(frame, link)
-    number = agent.entry.number
-    presence = hub.router.unregister(agent)
-    link.give_up(number)
+    presence = acts.unregister(hub, link, _agent(frame, link))
     _ok(link, frame)
     hub.tell(presence)
 
@@ -136,36 +107,13 @@ def subscribe(hub: Hub, frame: Frame, link: Link) -> None:
     """SUBSCRIBE: to a type or topic, or as an observer to `org/ns/*`."""
     agent = _agent(frame, link)
     text = _name(frame)
-    held = hub.router.counts(link).subscriptions
-    limit = hub.admission.limits.subscriptions_per_connection
     if text.endswith("*"):
-        pattern = names.parse_pattern(text)
-        _check_scope(link.principal.permits_pattern("observe", pattern), f"observe {pattern}")
-        if pattern not in agent.observing:
-            hub.admission.check_room(held, limit, Code.TOO_MANY_SUBSCRIPTIONS)
-            _check_quota(hub, agent)
-        hub.router.observe(agent, pattern)
+        acts.observe(hub, link, agent, names.parse_pattern(text))
         _ok(link, frame)
         return
-    topic = names.parse_type(text)
-    _check_scope(link.principal.permits("subscribe", topic), f"subscribe {topic}")
-    if topic not in agent.entries:
-        hub.admission.check_room(held, limit, Code.TOO_MANY_SUBSCRIPTIONS)
-        _check_quota(hub, agent)
-    presence = hub.router.subscribe(agent, topic)
-    link.stay_home(frame.source, agent.entries[topic].number)
+    presence = acts.subscribe(hub, link, agent, names.parse_type(text))
     _ok(link, frame)
     hub.tell(presence)
-
-
-def _check_scope(permitted: bool, what: str) -> None:
-    if not permitted:
-        raise Refused(Code.NOT_PERMITTED, f"the scopes of the token do not allow to {what}")
-
-
-def _check_quota(hub: Hub, agent: Agent) -> None:
-    organization = agent.name.organization
-    hub.quotas.check_subscriptions(organization, hub.router.usage(organization).subscriptions)
 
 
 def unsubscribe(hub: Hub, frame: Frame, link: Link) -> None:
@@ -183,30 +131,13 @@ def unsubscribe(hub: Hub, frame: Frame, link: Link) -> None:
 
 def open_(hub: Hub, frame: Frame, link: Link) -> None:
     """OPEN: the handle of a name, if the agent may send there."""
-    agent = _agent(frame, link)
-    name, may = names.parse(_name(frame)), link.principal.permits
-    _check_scope(may("publish", name) or may("request", name), f"publish {name}")
-    entry = hub.router.pin(agent, name)
-    number = entry.number
-    if number in link.opened:
-        hub.router.unpin(entry)  # one pin for each link is enough
-    else:
-        try:
-            limit = hub.admission.limits.handles_per_connection
-            hub.admission.check_room(len(link.opened), limit, Code.TOO_MANY_HANDLES)
-        except Refused:
-            hub.router.unpin(entry)
-            raise
-        link.opened[number] = entry
-    _ok(link, frame, destination=number)
+    entry = acts.open_name(hub, link, _agent(frame, link), names.parse(_name(frame)))
+    _ok(link, frame, destination=entry.number)
 
 
 def shut(hub: Hub, frame: Frame, link: Link) -> None:
     """SHUT: give a handle back. One that is not open is no error: it may have died on the way."""
-    entry = link.opened.pop(frame.destination, None)
-    if entry is not None:
-        link.forget_destination(frame.destination)
-        hub.router.unpin(entry)
+    acts.shut(hub, link, frame.destination)
 
 
 def set_route(hub: Hub, frame: Frame, link: Link) -> None:
@@ -214,7 +145,7 @@ def set_route(hub: Hub, frame: Frame, link: Link) -> None:
     agent = _agent(frame, link)
     route = frames.decode(frame.body, frames.Route)
     pattern, via = names.parse_pattern(route.pattern), names.parse_instance(route.via)
-    _check_scope(link.principal.permits_pattern("route", pattern), f"route {pattern}")
+    acts.check_scope(link.principal.permits_pattern("route", pattern), f"route {pattern}")
     carrier = hub.router.agent(via)
     if carrier is not None and carrier.link is not link:
         # Nobody is made to carry what it did not ask for.
@@ -236,7 +167,7 @@ def watch(hub: Hub, frame: Frame, link: Link) -> None:
     """WATCH: who is there now, as far as one frame holds it, then the others, then who joins and leaves."""
     agent = _agent(frame, link)
     topic = names.parse_type(_name(frame))
-    _check_scope(link.principal.permits("watch", topic), f"watch {topic}")
+    acts.check_scope(link.principal.permits("watch", topic), f"watch {topic}")
     if topic not in agent.watches:
         limit = hub.admission.limits.watches_per_connection
         hub.admission.check_room(hub.router.counts(link).watches, limit, Code.TOO_MANY_WATCHES)

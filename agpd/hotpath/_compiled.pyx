@@ -155,13 +155,14 @@ cdef class Port:
 
 
 cdef class Flow:
-    cdef public object agent, entry
+    cdef public object agent, apart, entry
     cdef public Port told
     cdef public dict met
 
-    def __init__(self, agent, entry):
+    def __init__(self, agent, entry, apart=None):
         self.agent = agent
         self.entry = entry
+        self.apart = apart
         self.told = None
         self.met = {}
 
@@ -349,7 +350,7 @@ cdef class Loop:
         self.round = 0
         member = members[self.taker.choose(len(members))]
         link = member.link
-        if link.full or member.agent is flow.agent:
+        if link.full or link is flow.apart or member.agent is flow.agent:
             return False
         if met.get(member) is not link:
             self.leave()

@@ -147,18 +147,23 @@ class Port:
 
 
 class Flow:
-    """What the loop reads of the remembered decision for one source and one destination of a link."""
+    """What the loop reads of the remembered decision for one source and one destination of a link.
 
-    __slots__ = ("agent", "entry", "met", "told")
+    `apart` is a link that gets nothing from this agent, beside the agent itself.
+    """
+
+    __slots__ = ("agent", "apart", "entry", "met", "told")
 
     agent: Any
+    apart: Any
     entry: Any
     told: Any
     met: dict[Any, Any]
 
-    def __init__(self, agent: Any, entry: Any) -> None:
+    def __init__(self, agent: Any, entry: Any, apart: Any = None) -> None:
         self.agent = agent
         self.entry = entry
+        self.apart = apart
         self.told = None
         self.met = {}
 
@@ -292,7 +297,7 @@ def _any(data: bytes, start: int, end: int, flow: Flow, origin: Port, taker: Tak
         return False
     member = members[taker.choose(len(members))]
     link = member.link
-    if link.full or member.agent is flow.agent:
+    if link.full or link is flow.apart or member.agent is flow.agent:
         return False
     if met.get(member) is not link:
         taker.introduce(link, flow, member)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from agpd.routing.subscriptions import InstanceEntry, Namespace, TypeEntry
 
 
+# Agents whose instance begins so get messages from each other alone: what they say is meant for nobody else.
+SEPARATE_INSTANCE = "slim-"
+
+
 class Link(Protocol):
     """What routing knows of a link: its identity (links are compared and hashed by it), and one question."""
 
@@ -22,20 +26,26 @@ class Link(Protocol):
         """Is the outbox over its mark? Such a link is chosen last."""
         ...
 
+    @property
+    def hears_itself(self) -> bool:
+        """Do agents of this link reach each other through the gateway? Else nothing goes back to where it came from."""
+        ...
+
 
 class Agent:
     """An agent that lives on one link. It never moves: a takeover makes a new `Agent`.
 
     `entries` holds the addresses it is reached by, keyed by type or topic, its own type included.
-    `routes` are the routes that go through it, whoever set them.
+    `routes` are the routes that go through it, whoever set them. `separate`: see `SEPARATE_INSTANCE`.
     """
 
-    __slots__ = ("entries", "entry", "link", "name", "observing", "routes", "watches")
+    __slots__ = ("entries", "entry", "link", "name", "observing", "routes", "separate", "watches")
 
     def __init__(self, name: Name, link: Link, entry: InstanceEntry) -> None:
         self.name = name
         self.link = link
         self.entry = entry
+        self.separate = name.instance.startswith(SEPARATE_INSTANCE)
         self.entries: dict[Name, InstanceEntry] = {}
         self.observing: dict[Pattern, Namespace] = {}
         self.routes: dict[Route, None] = {}
@@ -45,6 +55,15 @@ class Agent:
     def registered(self) -> bool:
         """False for ever once it was unregistered, displaced or detached."""
         return self.entry.agent is self
+
+    def reaches(self, other: Agent) -> bool:
+        """Does the other one get what this one sends?"""
+        return other is not self and other.link is not self.apart and other.separate is self.separate
+
+    @property
+    def apart(self) -> Link | None:
+        """The link that gets nothing of what this agent sends; None if only the agent itself gets nothing."""
+        return None if self.link.hears_itself else self.link
 
     def __repr__(self) -> str:
         return f"<Agent {self.name}>"

@@ -1,7 +1,8 @@
 """The choice: which members of a type get a message.
 
 Everybody, one, or n distinct ones. Chance is passed in as `choose(n)`, uniform over 0 to n - 1. Members whose
-link is full are chosen only if there are not enough others. Nobody gets a message that it sent itself.
+link is full are chosen only if there are not enough others. Nobody gets a message that it sent itself, and a link
+that does not hear itself gets nothing of its own agents. Separate agents and others get nothing from each other.
 """
 
 from __future__ import annotations
@@ -48,7 +49,16 @@ def reach(members: list[InstanceEntry], sender: Agent, fanout: int, choose: Choo
 
 def everyone(members: list[InstanceEntry], sender: Agent) -> Decision:
     """One unpatched hop for each link that has a member other than the sender."""
-    links = [m.link for m in members if m.link is not None and m.agent is not sender]
+    apart, separate = sender.apart, sender.separate
+    links = [
+        member.link
+        for member in members
+        if (agent := member.agent) is not None
+        and agent is not sender
+        and agent.separate is separate
+        and member.link is not apart
+        and member.link is not None
+    ]
     return Decision([Hop(link, None) for link in dict.fromkeys(links)], len(links))
 
 
@@ -66,11 +76,14 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
     about which of the suitable members come, so the choice stays uniform.
     """
     size = len(members)
+    apart, separate = sender.apart, sender.separate
     chosen: dict[InstanceEntry, None] = {}
     for _ in range(4 * n + 8):
         member = members[choose(size)]
-        link = member.link
-        if link is None or link.full or member.agent is sender:
+        link, agent = member.link, member.agent
+        if link is None or agent is None or link.full or link is apart or agent is sender:
+            continue
+        if agent.separate is not separate:
             continue
         chosen[member] = None  # drawn before: nothing changes
         if len(chosen) == n:
@@ -82,9 +95,13 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
 def _by_scan(members: list[InstanceEntry], sender: Agent, n: int, choose: Chooser) -> list[InstanceEntry]:
     ready: list[InstanceEntry] = []
     full: list[InstanceEntry] = []
+    apart, separate = sender.apart, sender.separate
     for member in members:
-        if member.link is not None and member.agent is not sender:
-            (full if member.link.full else ready).append(member)
+        link, agent = member.link, member.agent
+        if link is None or agent is None or link is apart or agent is sender:
+            continue
+        if agent.separate is separate:
+            (full if link.full else ready).append(member)
     if n <= len(ready):
         return _sample(ready, n, choose)
     return ready + _sample(full, min(n - len(ready), len(full)), choose)
@@ -105,6 +122,6 @@ def add_observers(hops: list[Hop], observers: Iterable[Agent], sender: Agent) ->
     """
     served = {hop.link for hop in hops if hop.entry is None}
     for observer in observers:
-        if observer is not sender and observer.link not in served:
+        if sender.separate is observer.separate and observer is not sender and observer.link not in served:
             served.add(observer.link)
             hops.append(Hop(observer.link, None))

@@ -16,7 +16,14 @@ from agpd.routing import routes
 from agpd.routing.connections import Agent, Connections, Counts, Held, Link, Usage
 from agpd.routing.fanout import ANY, Chooser, Decision, Hop, add_observers, reach
 from agpd.routing.routes import NONE_STANDING, Route, Standing
-from agpd.routing.subscriptions import Entry, InstanceEntry, Presence, Subscriptions, Tenant
+from agpd.routing.subscriptions import (
+    Entry,
+    InstanceEntry,
+    Presence,
+    Subscriptions,
+    Tenant,
+    TypeChange,
+)
 
 
 class Rules(Protocol):
@@ -77,8 +84,12 @@ class Router:
         self._connections.detach(link)
         return presence
 
-    def register(self, link: Link, name: Name, takeover: bool = False) -> Registration:
+    def register(
+        self, link: Link, name: Name, takeover: bool = False, *, listed: bool = True
+    ) -> Registration:
         """Put an agent on an attached link and under its own type.
+
+        If not `listed`, it is reached by its full name alone until `enlist`.
 
         A name that another agent has is `NAME_TAKEN`, unless `takeover`: then that agent is removed with all
         it held and returned. Only who may speak as a name can register it, but anybody may subscribe to its
@@ -100,8 +111,17 @@ class Router:
         entry.pins -= 1
         agent = Agent(name, link, entry)
         self._connections.add(agent)
-        presence += self._join(agent, entry)
+        presence += self._join(agent, entry, listed=listed)
         return Registration(agent, displaced, evicted, presence)
+
+    def enlist(self, agent: Agent) -> list[Presence]:
+        """Let an agent take part in its own type. Again is no error."""
+        self._check(agent, "subscribe", agent.name.type_name)
+        return self._subscriptions.enlist(agent.entry)
+
+    def delist(self, agent: Agent) -> list[Presence]:
+        """Undo `enlist`: its full name still reaches it."""
+        return self._subscriptions.delist(agent.entry) if agent.registered else []
 
     def unregister(self, agent: Agent) -> list[Presence]:
         """Remove an agent with its addresses, watches, observations and the routes that go through it."""
@@ -132,15 +152,15 @@ class Router:
 
     # -- what agents ask for ---------------------------------------------------------------------------
 
-    def subscribe(self, agent: Agent, topic: Name) -> list[Presence]:
-        """Let the agent be reached as `topic/<its instance>` too. Again is no error.
+    def subscribe(self, agent: Agent, topic: Name, instance: str = "") -> list[Presence]:
+        """Let the agent be reached as `topic/<its instance>` too, or as `topic/instance`. Again is no error.
 
         `NAME_TAKEN` if another agent with the same instance segment holds that address.
         """
         self._check(agent, "subscribe", topic)
         if topic in agent.entries:
             return []
-        entry = self._subscriptions.instance(topic.at(agent.name.instance))
+        entry = self._subscriptions.instance(topic.at(instance or agent.name.instance))
         if entry.agent is not None:
             raise Refused(Code.NAME_TAKEN, str(entry.name))
         self._connections.subscribed(agent, 1)
@@ -294,6 +314,18 @@ class Router:
         self._subscriptions.dead = []
         return dead
 
+    def note_types(self) -> None:
+        """From now on keep for `take_types` which types come into use and go out of it."""
+        self._subscriptions.types = []
+
+    def take_types(self) -> list[TypeChange]:
+        """Those since the last call, in order; none without `note_types`."""
+        taken = self._subscriptions.types
+        if not taken:
+            return []
+        self._subscriptions.types = []
+        return taken
+
     def decide(self, agent: Agent, entry: Entry, fanout: int) -> Decision:
         """Which links get a message of `agent` to `entry`; see `fanout.reach`. An instance ignores `fanout`.
 
@@ -302,7 +334,7 @@ class Router:
         Observers of the namespace get what is sent to a type, in either case.
         """
         if isinstance(entry, InstanceEntry):
-            if entry.link is not None and entry.agent is not agent:
+            if entry.link is not None and entry.agent is not None and agent.reaches(entry.agent):
                 return Decision([Hop(entry.link, None)], 1)
             return self._carried(agent, entry)
         decision = reach(entry.members, agent, fanout, self.choose)
@@ -319,7 +351,7 @@ class Router:
                 decision = self._some_of(route, agent)
                 if decision.count:
                     return decision
-            elif route.via is not agent:
+            elif route.via is not agent and route.via.separate is agent.separate:
                 return Decision([Hop(route.via.link, None)], 1)
         return Decision([], 0)
 
@@ -349,9 +381,10 @@ class Router:
         if not agent.registered:
             raise Refused(Code.NOT_REGISTERED, str(agent.name))
 
-    def _join(self, agent: Agent, entry: InstanceEntry) -> list[Presence]:
+    def _join(self, agent: Agent, entry: InstanceEntry, *, listed: bool = True) -> list[Presence]:
         agent.entries[entry.name.type_name] = entry
-        return self._subscriptions.occupy(entry, agent)
+        self._subscriptions.occupy(entry, agent)
+        return self._subscriptions.enlist(entry) if listed else []
 
     def _stop_watching(self, agent: Agent) -> None:
         for topic in list(agent.watches):

@@ -73,7 +73,8 @@ class _Entry:
 class InstanceEntry(_Entry):
     """An address of one agent. `link` and `agent` are None while nobody occupies it.
 
-    `type` is None only if detached; `place` is its index in `type.members` while occupied.
+    `type` is None only if detached; `place` is its index in `type.members` while it is a member, else -1: an address
+    may be occupied without taking part in its type.
     """
 
     __slots__ = ("agent", "link", "place", "type")
@@ -87,7 +88,7 @@ class InstanceEntry(_Entry):
 
 
 class TypeEntry(_Entry):
-    """A type or topic. `members` are its occupied instances, in no order; `instances` has the pinned too."""
+    """A type or topic. `members` take part in it, in no order; `instances` are all that are occupied or pinned."""
 
     __slots__ = ("changes", "instances", "members", "namespace", "watchers")
     link: ClassVar[None] = None  # a type is on no link; the forwarding loop asks either kind of entry
@@ -107,6 +108,13 @@ class TypeEntry(_Entry):
 
 
 Entry = InstanceEntry | TypeEntry
+
+
+class TypeChange(NamedTuple):
+    """A type or topic is in use from now on, or no more."""
+
+    name: Name
+    in_use: bool
 
 
 class Presence(NamedTuple):
@@ -129,6 +137,7 @@ class Subscriptions:
         self.tenants: dict[str, Tenant] = {}
         self.entries: dict[int, Entry] = {}
         self.dead: list[Entry] = []
+        self.types: list[TypeChange] | None = None  # that have come and gone, if anybody wants to know
 
     def tenant(self, organization: str) -> Tenant:
         """The tenant, made if absent."""
@@ -152,6 +161,8 @@ class Subscriptions:
         if found is None:
             found = TypeEntry(self._number(), name.type_name, namespace.tenant, namespace)
             namespace.types[name.type] = self.entries[found.number] = found
+            if self.types is not None:
+                self.types.append(TypeChange(found.name, True))
         return found
 
     def find_type(self, name: Name) -> TypeEntry | None:
@@ -189,29 +200,42 @@ class Subscriptions:
             number = self._numbers()
         return number
 
-    def occupy(self, entry: InstanceEntry, agent: Agent) -> list[Presence]:
-        """Let `agent` be reached at a free entry of the trie. Returns whom to tell."""
-        of = entry.type
-        assert of is not None
+    def occupy(self, entry: InstanceEntry, agent: Agent) -> None:
+        """Let `agent` be reached at a free entry of the trie."""
         assert entry.agent is None, f"{entry} is taken"
         entry.agent, entry.link = agent, agent.link
+
+    def enlist(self, entry: InstanceEntry) -> list[Presence]:
+        """Let an occupied entry take part in its type. Returns whom to tell; again changes nothing."""
+        of, agent = entry.type, entry.agent
+        assert of is not None
+        assert agent is not None, f"{entry} is free"
+        if entry.place >= 0:
+            return []
         entry.place = len(of.members)
         of.members.append(entry)
         of.changes += 1
         return _tell(of, agent, entry.name, True)
 
-    def vacate(self, entry: InstanceEntry) -> list[Presence]:
-        """Free an occupied entry; it dies if nobody pins it. Returns whom to tell."""
+    def delist(self, entry: InstanceEntry) -> list[Presence]:
+        """Let it take part no more. Returns whom to tell; again changes nothing."""
         of, agent = entry.type, entry.agent
         assert of is not None
         assert agent is not None, f"{entry} is free"
+        if entry.place < 0:
+            return []
         last = of.members.pop()
         if last is not entry:  # the last takes the free place: O(1) at any size
             of.members[entry.place] = last
             last.place = entry.place
-        entry.agent, entry.link, entry.place = None, None, -1
+        entry.place = -1
         of.changes += 1
-        presence = _tell(of, agent, entry.name, False)
+        return _tell(of, agent, entry.name, False)
+
+    def vacate(self, entry: InstanceEntry) -> list[Presence]:
+        """Free an occupied entry; it dies if nobody pins it. Returns whom to tell."""
+        presence = self.delist(entry)
+        entry.agent, entry.link = None, None
         self.release(entry)
         return presence
 
@@ -232,6 +256,8 @@ class Subscriptions:
             self.release_tenant(entry.home)
         elif isinstance(entry, TypeEntry):
             del entry.namespace.types[entry.name.type]
+            if self.types is not None:
+                self.types.append(TypeChange(entry.name, False))
             self.release_namespace(entry.namespace)
         else:
             assert entry.type is not None

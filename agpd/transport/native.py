@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from agpd.errors import Code, Fatal
+from agpd.gateway.dialects import Dialect
 from agpd.gateway.hub import Hub
 from agpd.gateway.link import Link
 from agpd.gateway.principal import PLAINTEXT, Principal
@@ -25,15 +26,27 @@ Identify = Callable[[bytes], Principal]
 
 
 class NativeProtocol(asyncio.Protocol):
-    """One connection. `identify` turns the client certificate (DER) into a principal; None on plaintext."""
+    """One connection. `identify` turns the client certificate (DER) into a principal; None: it is `principal`."""
 
-    __slots__ = ("_hub", "_identify", "_tired", "link")
+    __slots__ = ("_dialect", "_frame_limit", "_hub", "_identify", "_principal", "_tired", "link")
 
     link: Link
 
-    def __init__(self, hub: Hub, identify: Identify | None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        identify: Identify | None,
+        principal: Principal = PLAINTEXT,
+        *,
+        dialect: Dialect = Dialect.NATIVE,
+        frame_limit_bytes: int = 0,
+    ) -> None:
+        """`frame_limit_bytes`: the longest frame of this peer, 0 for that of the protocol."""
         self._hub = hub
+        self._dialect = dialect
+        self._frame_limit = frame_limit_bytes or hub.admission.limits.frame_limit_bytes
         self._identify = identify
+        self._principal = principal
         self._tired = False  # what it asked for is more work than one turn has
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,11 +56,13 @@ class NativeProtocol(asyncio.Protocol):
         self.link = Link(
             carrier,
             peer_text(carrier.get_extra_info("peername")),
-            PLAINTEXT,
+            self._principal,
             turn=hub.turn,
             limits=hub.outbox_limits,
             clock=hub.clock,
             hello_limit_bytes=hub.admission.limits.hello_limit_bytes,
+            frame_limit_bytes=self._frame_limit,
+            dialect=self._dialect,
         )
         # A socket leaves them to the kernel, a channel of a worker keeps them.
         self.link.unread_bytes = carrier.get_extra_info("unread_bytes") or int

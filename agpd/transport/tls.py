@@ -50,12 +50,14 @@ def server_context(
     crl: Path | None = None,
     *,
     verify: ssl.VerifyMode = ssl.CERT_REQUIRED,
+    alpn: Sequence[str] = (),
 ) -> ssl.SSLContext:
     """A context for an agent-facing listener.
 
     `cas` are PEM bundles of the authorities whose clients are let in; `crl` holds one revocation list of each
     of them, and only leaf certificates are looked up in it. With `verify` CERT_OPTIONAL clients may come without a
-    certificate; one that is shown is checked all the same. Raises `TlsConfigError`.
+    certificate; one that is shown is checked all the same. `alpn`: the protocols to choose from; the handshake of a
+    client that offers none of them succeeds, and it has chosen none. Raises `TlsConfigError`.
     """
     authorities = _authorities(cas)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -66,6 +68,8 @@ def server_context(
     context.num_tickets = 0
     # Python 3.11 takes one group; left alone it offers P-521 and X448 too.
     context.set_ecdh_curve("X25519")
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     _load_own(context, certificate, key)
     context.load_verify_locations(cadata=b"".join(ca.public_bytes(Encoding.DER) for ca in authorities))
     if crl is not None:
@@ -74,14 +78,6 @@ def server_context(
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     assert context.num_tickets == 0, "tickets would bypass revocation"
     return context
-
-
-class Pem(NamedTuple):
-    """What gRPC makes its own context of: key, certificate chain and authorities."""
-
-    key: bytes
-    chain: bytes
-    authorities: bytes
 
 
 class OptionalClients:
@@ -96,10 +92,37 @@ class OptionalClients:
         return self._certificates._loaded.optional
 
 
+class GrpcClients(OptionalClients):
+    """As these, for gRPC: HTTP/2 is negotiated."""
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context for the next handshake."""
+        return self._certificates._loaded.grpc
+
+
+class Passport(NamedTuple):
+    """What of a certificate decides for how long it holds. `not_after`: Unix seconds."""
+
+    issuer: bytes
+    serial: int
+    not_after: float
+
+
+def passport_of(der: bytes) -> Passport:
+    """Of a certificate that a handshake has verified."""
+    certificate = x509.load_der_x509_certificate(der)
+    return Passport(
+        certificate.issuer.public_bytes(),
+        certificate.serial_number,
+        certificate.not_valid_after_utc.timestamp(),
+    )
+
+
 class _Loaded(NamedTuple):
     context: ssl.SSLContext
     optional: ssl.SSLContext
-    pem: Pem
+    grpc: ssl.SSLContext
     profile: Profile
     revoked: frozenset[tuple[bytes, int]]
     crl_lives: list[tuple[float, float]]  # thisUpdate, nextUpdate of each list
@@ -142,9 +165,9 @@ class Certificates:
         return OptionalClients(self)
 
     @property
-    def pem(self) -> Pem:
-        """What the contexts are made of."""
-        return self._loaded.pem
+    def grpc(self) -> GrpcClients:
+        """The contexts for clients of gRPC, who may come without a certificate."""
+        return GrpcClients(self)
 
     @property
     def profile(self) -> Profile:
@@ -164,9 +187,9 @@ class Certificates:
         self._seen = self._signature()
         self._loaded = self._load()
 
-    def is_revoked(self, principal: Principal) -> bool:
+    def is_revoked(self, holder: Principal | Passport) -> bool:
         """Does the loaded revocation list hold this peer's certificate?"""
-        return (principal.issuer, principal.serial) in self._loaded.revoked
+        return (holder.issuer, holder.serial) in self._loaded.revoked
 
     def crl_life_left(self) -> float | None:
         """Fraction of life left in the revocation list that ends first; None without one.
@@ -188,15 +211,10 @@ class Certificates:
         revoked = frozenset(
             (crl.issuer.public_bytes(), entry.serial_number) for crl in lists for entry in crl
         )
-        optional = server_context(
-            self._certificate, self._key, self._cas, self._crl, verify=ssl.CERT_OPTIONAL
-        )
-        pem = Pem(
-            _read(self._key, _GATEWAY_ISSUE),
-            _read(self._certificate, _GATEWAY_ISSUE),
-            b"\n".join(_read(path, "name the CA's certificate, ca.pem") for path in self._cas),
-        )
-        return _Loaded(context, optional, pem, profile, revoked, [_life(crl) for crl in lists])
+        files = (self._certificate, self._key, self._cas, self._crl)
+        optional = server_context(*files, verify=ssl.CERT_OPTIONAL)
+        grpc = server_context(*files, verify=ssl.CERT_OPTIONAL, alpn=("h2",))
+        return _Loaded(context, optional, grpc, profile, revoked, [_life(crl) for crl in lists])
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -4,7 +4,7 @@ A msgpack array (`proto/native.md` section 6). New elements go to the end; reade
 """
 
 import enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -26,18 +26,43 @@ U64 = Annotated[int, Meta(ge=0)]
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """`correlation` is the message id that a reply answers; `expires_ms` is Unix time, 0 for never."""
+    """`correlation` is the message id that a reply answers; `expires_ms` is Unix time, 0 for never.
+
+    `carried` is what another dialect keeps beside the payload, such as its own header; the first byte says which:
+    1 AGP, 2 SLIM. Native agents have no use for it, and whoever has must not trust it.
+    """
 
     body: bytes
     content_type: int | Annotated[str, Meta(max_length=127)] = ContentType.BYTES
     correlation: U64 = 0
     expires_ms: U64 = 0
     headers: dict[str, str] | None = None
+    carried: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<envelope of {len(self.body)} bytes>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("bytes", len(self.body))]
 
 
-_encoder = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Envelope)
-pack = _encoder.encode
+
+
+def pack(envelope: Envelope | tuple[bytes, int]) -> bytes:
+    """The bytes of an envelope, or of one that is just payload and content type."""
+    if type(envelope) is Envelope and not envelope.carried:  # the sixth element is not written for nothing
+        return _encode(
+            (
+                envelope.body,
+                envelope.content_type,
+                envelope.correlation,
+                envelope.expires_ms,
+                envelope.headers,
+            )
+        )
+    return _encode(envelope)
 
 
 def unpack(data: bytes) -> Envelope:

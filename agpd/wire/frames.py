@@ -262,3 +262,19 @@ def ids(frames: bytes) -> list[int]:
         found.append(id_)
         position += LENGTH_SIZE + length
     return found
+
+
+def apart(frames: bytes) -> list[bytes]:
+    """The frames of a run of whole frames."""
+    found = []
+    position = 0
+    while position < len(frames):
+        end = position + LENGTH_SIZE + int.from_bytes(frames[position : position + LENGTH_SIZE], "big")
+        found.append(frames[position:end])
+        position = end
+    return found
+
+
+def id_of(frame: bytes) -> int:
+    """The message id of a whole frame."""
+    return int.from_bytes(frame[PREFIX_SIZE - 8 : PREFIX_SIZE], "big")

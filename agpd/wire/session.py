@@ -98,6 +98,10 @@ class Session:
         self.state = state
         return known
 
+    def greeted(self) -> None:
+        """A dialect has its own greeting, and it is over."""
+        self.state = State.OPEN
+
     def drain(self) -> None:
         """The gateway's side: the agent has been told to leave."""
         if self.state is State.OPEN:

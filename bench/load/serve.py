@@ -19,7 +19,7 @@ from agpd.transport.pki import development
 
 def configuration(directory: Path | None) -> Config:
     """Defaults on a free port of loopback."""
-    listen = Listen(native="127.0.0.1:0", plaintext=directory is None)
+    listen = Listen(native="127.0.0.1:0", grpc="", plaintext=directory is None)
     limits = Limits(drain_timeout_ms=1000)
     if directory is None:
         return Config(listen=listen, limits=limits)

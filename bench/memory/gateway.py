@@ -46,7 +46,7 @@ LIMITS = Limits(
 
 def configuration(directory: Path | None) -> Config:
     """A free port of loopback."""
-    listen = Listen(native="127.0.0.1:0", plaintext=directory is None)
+    listen = Listen(native="127.0.0.1:0", grpc="", plaintext=directory is None)
     if directory is None:
         return Config(listen=listen, limits=LIMITS)
     files = development(directory, time.time())

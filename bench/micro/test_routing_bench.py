@@ -21,10 +21,11 @@ TOPICS_PER_AGENT = 100
 
 
 class Pipe:
-    __slots__ = ("full",)
+    __slots__ = ("full", "hears_itself")
 
     def __init__(self) -> None:
         self.full = False
+        self.hears_itself = True
 
 
 def a_router(subscriptions: int) -> tuple[Router, list[Pipe]]:

@@ -7,16 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.environments import Absent, call, made
 from bench.peers.catalogue import System
+
+__all__ = ["Absent", "call", "native", "program", "python", "versions"]
 
 HERE = Path(__file__).parent
 NATIVE = HERE.parent / "load/native"
-INSTALL_TIMEOUT_S = 300.0
 PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-
-
-class Absent(Exception):
-    """A system cannot be run here; the text says why."""
 
 
 def python(environment: str) -> Path:
@@ -26,29 +24,7 @@ def python(environment: str) -> Path:
     """
     if not environment:
         return Path(sys.executable)
-    directory, requirements = HERE / ".venvs" / environment, HERE / f"requirements/{environment}.txt"
-    stamp, found = directory / ".installed", directory / "bin/python"
-    wanted = requirements.read_text()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing {environment} ...", file=sys.stderr, flush=True)
-        call([sys.executable, "-m", "venv", "--clear", str(directory)])
-        call([str(found), "-m", "pip", "install", "--quiet", "-r", str(requirements)])
-        stamp.write_text(wanted)
-    return found
-
-
-def call(argv: list[str], timeout_s: float = INSTALL_TIMEOUT_S) -> str:
-    """Its standard output. Raises `Absent`."""
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Absent(f"{Path(argv[0]).name}: {error}") from error
-    if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
-        raise Absent(f"{Path(argv[0]).name}: {lines[-1]}")
-    return done.stdout
+    return made(HERE / ".venvs" / environment, HERE / f"requirements/{environment}.txt")
 
 
 def program(system: System) -> str:

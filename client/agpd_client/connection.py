@@ -313,7 +313,12 @@ def _unknown() -> Closed:
 
 
 def _lost(exc: Exception | None, *, greeted: bool) -> AgpError:
-    """What a carrier's end without CLOSE means. TLS 1.3 tells a refused certificate only after the handshake."""
+    """What a carrier's end without CLOSE means. TLS 1.3 tells a refused certificate only after the handshake.
+
+    A carrier may know more: then it says so itself.
+    """
+    if isinstance(exc, AgpError):
+        return exc
     reason = (exc.reason or "") if isinstance(exc, ssl.SSLError) else ""
     if not greeted and any(word in reason for word in _REFUSING_ALERTS):
         return Unauthorized(

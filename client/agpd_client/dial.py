@@ -52,7 +52,10 @@ class Dialer:
         """
         rejections, self._rejections = self._rejections, 0
         hello = self._hello(token)
-        connection = await self.carrier.connect(lambda: make(hello), self._options.connect_timeout)
+        try:
+            connection = await self.carrier.connect(lambda: make(hello), self._options.connect_timeout, token)
+        except Closed as error:
+            raise self._ended(error, rejections) from None
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 await asyncio.shield(connection.ready)
@@ -66,10 +69,7 @@ class Dialer:
                 raise
             raise Unauthorized(f"{error}{self.carrier.describe()}", code=error.code) from None
         except Closed as error:
-            if error.code is not Code.CONNECTION_LOST:
-                raise
-            self._rejections = rejections + 1
-            raise self._unwelcome() from None
+            raise self._ended(error, rejections) from None
         except BaseException:
             connection.abort()
             raise
@@ -78,6 +78,13 @@ class Dialer:
     def _hello(self, token: str) -> frames.Hello:
         self._epoch = max(self._epoch + 1, int(time.time() * 1000))
         return frames.Hello([frames.VERSION], self._options.client, self._epoch, token)
+
+    def _ended(self, error: Closed, rejections: int) -> AgpError:
+        """After so many rejections in a row the connection has ended before WELCOME."""
+        if error.code is not Code.CONNECTION_LOST:
+            return error
+        self._rejections = rejections + 1
+        return self._unwelcome()
 
     def _unwelcome(self) -> AgpError:
         text = f"the gateway at {self.carrier.address} ended the connection before it welcomed us"

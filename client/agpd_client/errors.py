@@ -154,6 +154,7 @@ _CLASSES: dict[Code, type[AgpError]] = {
     Code.UNAVAILABLE: Unavailable,
     Code.NO_ROUTE: NoRoute,
     Code.RECEIVER_FULL: ReceiverFull,
+    Code.TOO_LONG_FOR_RECEIVER: MessageTooLarge,
     Code.NOT_PERMITTED: NotPermitted,
     Code.TOO_MANY_AGENTS: LimitReached,
     Code.TOO_MANY_SUBSCRIPTIONS: LimitReached,
@@ -183,9 +184,16 @@ def ending(code: Code, detail: str = "") -> AgpError:
     return _CLASSES.get(code, Closed)(describe(code, detail), code=code)
 
 
-def told(code: Code, text: str) -> AgpError:
-    """The exception for a refusal that says all of its text itself."""
-    return _CLASSES.get(code, AgpError)(text, code=code)
+def told(code: Code, text: str, default: type[AgpError] = AgpError) -> AgpError:
+    """The exception for a refusal that says all of its text itself; `default`: for codes without class of their own."""
+    return _CLASSES.get(code, default)(text, code=code)
+
+
+def not_installed(error: ImportError, what: str) -> AgpError | None:
+    """What to raise for a part of the SDK that needs gRPC; None: another module is missing. `what` needs it."""
+    if (error.name or "").partition(".")[0] not in ("grpc", "google"):
+        return None
+    return NotInstalled(f"{what}, which is not installed ({error}): pip install 'agpd[registry]'")
 
 
 def is_permanent(error: AgpError) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agpd_client.errors import NotInstalled
+from agpd_client.errors import not_installed
 
 if TYPE_CHECKING:
     from agpd_client.registry import Registry
@@ -13,9 +13,7 @@ def registry_class() -> "type[Registry]":
     try:
         from agpd_client.registry import Registry
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("grpc", "google"):
+        if (absent := not_installed(error, "the registry is asked over gRPC")) is None:
             raise
-        raise NotInstalled(
-            f"the registry is asked over gRPC, which is not installed ({error}): pip install 'agpd[registry]'"
-        ) from error
+        raise absent from error
     return Registry

@@ -73,7 +73,9 @@ class _Memory(Carrier):
         self._gateway = gateway
         self._entered = False
 
-    async def connect(self, make_protocol: Callable[[], AnyProtocol], timeout: float) -> AnyProtocol:
+    async def connect(
+        self, make_protocol: Callable[[], AnyProtocol], timeout: float, token: str = ""
+    ) -> AnyProtocol:
         if not self._entered:
             self._entered = True
             self._gateway.enter()

@@ -65,6 +65,7 @@ class Stage:
         pair = authority.issue_gateway(["127.0.0.1"], self.directory / "gateway", time.time())
         settings = {
             "listen.native": "127.0.0.1:0",
+            "listen.grpc": "",
             "tls.certificate": pair.certificate,
             "tls.key": pair.key,
             "tls.ca": self.directory / "ca.pem",

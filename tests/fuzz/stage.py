@@ -204,7 +204,8 @@ class Stage:
         entry = self.entries.get(pair >> 32)
         if entry is None:
             return
-        flow = self.module.Flow(self.chance.choice(self.agents), entry)
+        apart = origin if self.chance.random() < 0.2 else None
+        flow = self.module.Flow(self.chance.choice(self.agents), entry, apart)
         if isinstance(entry, InstanceEntry):
             flow.told = entry.link if self.chance.random() < 0.9 else None
         else:

@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.stage import LINKS, Stage
+from google.protobuf.message import DecodeError
 from scenarios.harness import World
+from slim_client import check_strictly, signed
+from unit.wire.strict_agp import scan
 
 from agpd import config
+from agpd._proto import slim_pb2
 from agpd.errors import Code, ConfigError, Fatal, Refused
 from agpd.hotpath import _pure, _pure_client
 from agpd.names import parse, parse_pattern
 from agpd.transport.identity import Profile, principal_of
-from agpd.wire import envelope, frames
+from agpd.wire import agp, envelope, frames, slim, tunnel
 from agpd.wire.frames import Kind
 
 
@@ -135,8 +139,58 @@ def certificate(data: bytes) -> None:
         assert principal_of(data, Profile(lambda: 1.8e9)).pattern.prefix
 
 
+MAC = slim.Mac(b"k" * 32, "link")
+
+
+def slim_messages(data: bytes) -> None:
+    """A message of SLIM, as it is and signed anew; whatever is passed on, the strictest parser takes."""
+    with contextlib.suppress(Fatal):
+        slim.read_negotiation(data)
+    with contextlib.suppress(Fatal):
+        slim.read(data, MAC)
+    with contextlib.suppress(Fatal, DecodeError):
+        message = slim_pb2.Message.FromString(data)
+        if message.WhichOneof("kind") in ("publish", "subscribe", "unsubscribe"):
+            got = slim.read(signed(message, MAC), MAC)
+            assert got != slim.Dropped("bad_mac")
+            if isinstance(got, slim.Publication):
+                check_strictly(MAC.seal(got.body), slim_pb2.Message.DESCRIPTOR)
+
+
+def agp_messages(data: bytes) -> None:
+    """A message of AGP, and what an envelope carries of one; whatever is passed on, the strictest parser takes."""
+    for read in (agp.parse, agp.checked):
+        with contextlib.suppress(Fatal, Refused):
+            said = read(data)
+            if said.verb is agp.Verb.PUBLISH:
+                message = agp.assemble(said.carried, said.content_type, said.body)
+                assert len(message) == agp.assembled_bytes(said.carried, said.content_type, len(said.body))
+                scan(message)
+                assert agp.parse(message).source_id == said.source_id != agp.ANY_ID
+                agp.carried_trace(said.carried)
+
+
+def tunnel_messages(data: bytes) -> None:
+    """A message of Tunnel, and frames that go through one."""
+    with contextlib.suppress(Fatal):
+        tunnel.unwrap(data)
+    assert tunnel.unwrap(tunnel.wrap(data)) == data
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (native, loop, sdk, packed, names, toml, certificate)
+    each.__name__: each
+    for each in (
+        native,
+        loop,
+        sdk,
+        packed,
+        names,
+        toml,
+        certificate,
+        slim_messages,
+        agp_messages,
+        tunnel_messages,
+    )
 }
 
 

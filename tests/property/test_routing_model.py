@@ -56,6 +56,7 @@ class Pipe:
     def __init__(self, number: int) -> None:
         self.number = number
         self.full = False
+        self.hears_itself = True
 
     def __repr__(self) -> str:
         return f"Pipe({self.number})"

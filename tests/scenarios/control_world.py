@@ -67,15 +67,19 @@ class ControlWorld:
         verify = True if self.authority is None else self.context(pair)
         return httpx2.AsyncClient(base_url=self.url, verify=verify, headers=headers, timeout=20)
 
-    def channel(self, pair: Pair) -> grpc.aio.Channel:
-        """A channel of gRPC."""
-        assert self.gateway.plane is not None
-        assert self.gateway.plane.grpc is not None
-        credentials = grpc.ssl_channel_credentials(
-            (self.directory / "ca.pem").read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
-        )
+    @property
+    def grpc_address(self) -> str:
+        """Where it serves gRPC."""
+        assert self.gateway.grpc is not None
+        assert self.gateway.grpc.address is not None
+        return f"127.0.0.1:{self.gateway.grpc.address[1]}"
+
+    def channel(self, pair: Pair | None) -> grpc.aio.Channel:
+        """A channel of gRPC, with this certificate or without one."""
+        ca = (self.directory / "ca.pem").read_bytes()
+        own = () if pair is None else (pair.key.read_bytes(), pair.certificate.read_bytes())
         options = [("grpc.use_local_subchannel_pool", 1)]
-        return grpc.aio.secure_channel(f"127.0.0.1:{self.gateway.plane.grpc[1]}", credentials, options)
+        return grpc.aio.secure_channel(self.grpc_address, grpc.ssl_channel_credentials(ca, *own), options)
 
     async def tenant(self, name: str, **fields: Any) -> None:
         """Make or replace a tenant."""

@@ -169,7 +169,7 @@ def gateway(
     """
     settings: dict[str, dict[str, object]] = {key: dict(value) for key, value in sections.items()}
     listen = {"native": f"{host}:0", "plaintext": world is None, "plaintext_anywhere": host != "127.0.0.1"}
-    listen["workers"] = workers
+    listen |= {"workers": workers, "grpc": ""}
     settings["listen"] = listen | settings.get("listen", {})
     settings["log"] = {"format": "json"} | settings.get("log", {})
     settings["limits"] = QUICK_END | settings.get("limits", {})

@@ -22,7 +22,7 @@ def without_delay(transport: asyncio.BaseTransport) -> bool:
 
 async def both_ends(world: World | None) -> tuple[bool, bool]:
     """Connect as the SDK does: is the accepted socket without delay, is the client's?"""
-    listen = Listen(native="127.0.0.1:0", plaintext=world is None)
+    listen = Listen(native="127.0.0.1:0", grpc="", plaintext=world is None)
     files: dict[str, Path | None] = {"certificate": None, "key": None, "ca": None}
     tls = Tls()
     if world is not None:

@@ -16,13 +16,15 @@ EXTRAS = (
     "asyncpg",
     "google",
     "grpc",
+    "h2",
     "httptools",
     "httpx2",
     "joserfc",
     "pydantic",
+    "siphash24",
     "sqlalchemy",
 )
-EXTRAS += ("starlette", "uvicorn", "yaml")
+EXTRAS += ("starlette", "uvicorn", "xxhash", "yaml")
 WITHOUT = f"""
 import sys
 class Missing:
@@ -66,6 +68,7 @@ def test_the_first_message_needs_no_extra(gateway: str, plain: dict[str, str], t
     assert [line for line in gateway.splitlines() if SERVER in line] == [
         f"No control plane: it needs `{SERVER}`."
     ]
+    assert "Nothing is served over gRPC: it needs `pip install 'agpd[grpc]'`.\n" in gateway
     first = re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
     done = run("-c", first, env=plain)
     assert done.stdout.endswith("says hello\n"), done.stderr
@@ -96,6 +99,16 @@ def test_what_needs_the_extra_says_so_in_one_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert SERVER in done.stderr
+
+
+def test_serving_over_grpc_names_its_own_extra(plain: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "agpd.toml"
+    file.write_text('[listen]\nnative = "127.0.0.1:0"\nplaintext = true\n[limits]\nconnections = 10\n')
+    done = run("-c", "from agpd.cli.main import agpd; agpd()", "serve", "--config", str(file), env=plain)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "pip install 'agpd[grpc]'" in done.stderr
+    assert "listen.grpc = ''" in done.stderr
 
 
 def test_a_shell_that_completes_a_line_hears_nothing_of_it(plain: dict[str, str]) -> None:

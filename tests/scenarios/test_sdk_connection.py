@@ -26,7 +26,7 @@ class Plain:
         self.address = "127.0.0.1:0"
 
     async def start(self) -> None:
-        self.server = Server(Config(listen=Listen(native=self.address, plaintext=True)))
+        self.server = Server(Config(listen=Listen(native=self.address, grpc="", plaintext=True)))
         self.server.start()
         host, port = self.server.address
         self.address = f"{host}:{port}"
@@ -263,7 +263,7 @@ async def test_tls_both_ways(tmp_path: Path) -> None:
     development(tmp_path, now)
     server = Server(
         Config(
-            listen=Listen(native="127.0.0.1:0"),
+            listen=Listen(native="127.0.0.1:0", grpc=""),
             tls=Tls(
                 certificate=str(tmp_path / "gateway.pem"),
                 key=str(tmp_path / "gateway.key"),

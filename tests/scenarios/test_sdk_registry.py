@@ -40,13 +40,14 @@ class Place:
     async def connect(self, pattern: str) -> agp.Gateway:
         """A connection with a certificate for these names."""
         pair = self.world.issue(pattern, pattern.replace("/", "-").replace("*", "all"))
-        assert self.plane.grpc is not None
+        assert self.gateway.grpc is not None
+        assert self.gateway.grpc.address is not None
         connection = agp.connect(
             f"agp://127.0.0.1:{self.gateway.address[1]}",
             certificate=pair.certificate,
             key=pair.key,
             ca=self.world.directory / "ca.pem",
-            control=f"127.0.0.1:{self.plane.grpc[1]}",
+            control=f"127.0.0.1:{self.gateway.grpc.address[1]}",
         )
         return await self._stack.enter_async_context(connection)
 
@@ -197,7 +198,7 @@ async def test_who_may_not_register_under_a_name_is_told_why(place: Place) -> No
 
 async def test_a_gateway_without_a_control_plane_says_so(tmp_path: Path) -> None:
     world = World(tmp_path / "pki")
-    gateway = Gateway(Config(listen=Listen(native="127.0.0.1:0"), tls=Tls(**world.settings())))  # type: ignore[arg-type]
+    gateway = Gateway(Config(listen=Listen(native="127.0.0.1:0", grpc=""), tls=Tls(**world.settings())))  # type: ignore[arg-type]
     gateway.start()
     pair = world.issue("acme/*", "acme")
     url = f"agp://127.0.0.1:{gateway.address[1]}"

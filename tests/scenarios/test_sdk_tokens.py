@@ -267,9 +267,7 @@ async def test_a_kept_token_that_is_not_accepted_any_more_is_replaced(place: Pla
 async def test_a_renewed_certificate_waits_for_the_next_connection_and_tokens_go_on_until_then(
     place: Place,
 ) -> None:
-    assert place.world.gateway.plane is not None
-    assert place.world.gateway.plane.grpc is not None
-    control = f"127.0.0.1:{place.world.gateway.plane.grpc[1]}"
+    control = place.world.grpc_address
     async with place.connect(await place.credentials(), control=control) as gateway:
         worker = await gateway.create_agent("acme/dev/worker")
         files = gateway._uplink.dialer.carrier.credentials()

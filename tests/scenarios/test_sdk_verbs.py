@@ -50,7 +50,7 @@ class Sockets:
 @pytest.fixture
 async def server(workers: int) -> AsyncIterator[MemoryGateway | Sockets]:
     config = Config(
-        listen=Listen(native="127.0.0.1:0", plaintext=True, workers=workers),
+        listen=Listen(native="127.0.0.1:0", grpc="", plaintext=True, workers=workers),
         limits=Limits(frame_limit_bytes=64 * 1024, linger_timeout_ms=100),
         grants=(Grant(subject="acme/*", verb="observe", object="acme/prod/*"),),
     )

@@ -247,7 +247,16 @@ def test_an_address_is_not_shared_with_another_gateway_by_accident(
     running: GatewayProcess, tmp_path: Path
 ) -> None:
     host, port = running.address
-    options = ["--workers", "2", "--set", f"listen.native={host}:{port}", "--set", "listen.plaintext=true"]
+    options = [
+        "--workers",
+        "2",
+        "--set",
+        f"listen.native={host}:{port}",
+        "--set",
+        "listen.plaintext=true",
+        "--set",
+        "listen.grpc=",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "agpd", "serve", *options], capture_output=True, text=True, timeout=30
     )
@@ -259,7 +268,16 @@ def test_a_worker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     """Its modules are not found: what a broken installation, or a lack of memory, looks like from the gateway."""
     broken = tmp_path / "sitecustomize.py"
     broken.write_text("import sys\nif 'workers' in ' '.join(sys.orig_argv[:4]): __import__('os')._exit(3)\n")
-    options = ["--workers", "2", "--set", "listen.native=127.0.0.1:0", "--set", "listen.plaintext=true"]
+    options = [
+        "--workers",
+        "2",
+        "--set",
+        "listen.native=127.0.0.1:0",
+        "--set",
+        "listen.plaintext=true",
+        "--set",
+        "listen.grpc=",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "agpd", "serve", *options],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
@@ -279,7 +297,16 @@ def test_a_signal_is_obeyed_while_a_worker_still_starts(tmp_path: Path) -> None:
     os.mkfifo(begun)
     hangs = "if 'workers' in ' '.join(sys.orig_argv[:4]): open({!r}, 'w').close(); signal.pause()\n"
     (tmp_path / "sitecustomize.py").write_text("import signal, sys\n" + hangs.format(str(begun)))
-    options = ["--workers", "2", "--set", "listen.native=127.0.0.1:0", "--set", "listen.plaintext=true"]
+    options = [
+        "--workers",
+        "2",
+        "--set",
+        "listen.native=127.0.0.1:0",
+        "--set",
+        "listen.plaintext=true",
+        "--set",
+        "listen.grpc=",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "agpd", "serve", *options],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},

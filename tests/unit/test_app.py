@@ -20,7 +20,7 @@ from agpd.wire.frames import Frame, Kind
 from agpd.wire.framing import Reassembly, split
 
 HELLO = frames.encode(Kind.HELLO, frames.Hello([1], "test", 1))
-PLAIN = Listen(native="127.0.0.1:0", plaintext=True)
+PLAIN = Listen(native="127.0.0.1:0", grpc="", plaintext=True)
 
 
 class Client(asyncio.Protocol):
@@ -113,7 +113,7 @@ def with_tls(world: World) -> Config:
         crl=str(world.crl),
         reload_check_s=0.1,
     )
-    return Config(listen=Listen(native="127.0.0.1:0"), tls=tls, limits=Limits(linger_timeout_ms=100))
+    return Config(listen=Listen(native="127.0.0.1:0", grpc=""), tls=tls, limits=Limits(linger_timeout_ms=100))
 
 
 async def test_reloading_cuts_the_revoked_and_bad_files_change_nothing(tmp_path, caplog):

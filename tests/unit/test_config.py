@@ -144,9 +144,7 @@ CONTROL = ["listen.plaintext=true", "control.enabled=true"]
     ("setting", "words"),
     [
         ("listen.http=here", "listen.http = 'here' is no address"),
-        ("listen.grpc=here", "listen.grpc = 'here' is no address"),
         ("listen.http=0.0.0.0:7421", "plaintext on 0.0.0.0"),
-        ("listen.grpc=0.0.0.0:46357", "plaintext on 0.0.0.0"),
         ("listen.http=127.0.0.1:7420", "listen.http = '127.0.0.1:7420' is that of listen.native"),
         ("listen.grpc=127.0.0.1:7421", "is that of listen"),
         ("control.public_url=gateway.example", "write https://host"),
@@ -158,8 +156,21 @@ CONTROL = ["listen.plaintext=true", "control.enabled=true"]
 def test_addresses_of_the_control_plane_are_checked_when_it_runs(setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         load(None, {}, [*CONTROL, setting])
-    if setting.startswith("listen"):
-        load(None, {}, ["listen.plaintext=true", setting])  # control: without it they are not used
+    if setting.startswith("listen.http"):
+        load(None, {}, ["listen.plaintext=true", setting])  # control: without it that is not used
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("listen.grpc=here", "listen.grpc = 'here' is no address"),
+        ("listen.grpc=0.0.0.0:46357", "plaintext on 0.0.0.0"),
+        ("listen.grpc=127.0.0.1:7420", "listen.grpc = '127.0.0.1:7420' is that of listen.native"),
+    ],
+)
+def test_the_address_of_grpc_is_checked_always(setting: str, words: str) -> None:
+    wrong(re.escape(words), "listen.plaintext=true", setting)
+    load(None, {}, ["listen.plaintext=true", "listen.grpc="])
 
 
 def test_the_control_plane_may_listen_nowhere_and_everywhere() -> None:

@@ -15,6 +15,8 @@ CERTIFICATES_AND_KEYS = (
     "cryptography.exceptions",
     "cryptography.x509",
     "cryptography.hazmat.primitives.asymmetric.ec",
+    "cryptography.hazmat.primitives.asymmetric.mlkem",  # agreement on a key; what it is for is the module's to say
+    "cryptography.hazmat.primitives.asymmetric.x25519",
     "cryptography.hazmat.primitives.hashes",
     "cryptography.hazmat.primitives.serialization",
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agpd.errors import Code, Refused
-from agpd.names import Name, Pattern, parse, parse_instance, parse_pattern, parse_type
+from agpd.names import Name, Pattern, is_segment, parse, parse_instance, parse_pattern, parse_type
 
 SEGMENT = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
 NAMES = (
@@ -57,7 +57,9 @@ def test_patterns_print_parse_and_match(name, length):
 def test_a_bad_segment_anywhere(bad, place):
     parts = ["acme", "dev", "writer", str(uuid.UUID(int=1))]
     assert parse("/".join(parts))  # control
+    assert all(map(is_segment, parts))
     parts[place] = bad
+    assert not is_segment(bad)
     for parser in (parse, parse_pattern):
         if parser is parse_pattern and bad == "*" and place == 3:
             continue  # org/ns/type/* is a pattern

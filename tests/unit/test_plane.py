@@ -55,19 +55,27 @@ async def test_either_listener_may_be_left_out(tmp_path: Path) -> None:
     ):
         async with Gateway(config(tmp_path / str(place), **listen)) as gateway:
             await gateway.open()
-            assert getattr(gateway.plane, there) is not None
-            assert getattr(gateway.plane, gone) is None
+            gateway.start()
+            where = {"http": gateway.plane.http, "grpc": gateway.grpc and gateway.grpc.address}
+            assert where[there] is not None
+            assert where[gone] is None
 
 
 @pytest.mark.parametrize("name", ["http", "grpc"])
 async def test_an_address_in_use_is_named_and_nothing_stays_open(tmp_path: Path, name: str) -> None:
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, Gateway(config(tmp_path, **{name: f"127.0.0.1:{port}"})) as gateway:
-        with pytest.raises(ConfigError, match=str(port)):
-            await gateway.open()
+    async with server:
+        async with Gateway(config(tmp_path, **{name: f"127.0.0.1:{port}"})) as gateway:
+            with pytest.raises(ConfigError, match=str(port)):
+                await begin(gateway)
         assert gateway.plane is None
-    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def begin(gateway: Gateway) -> None:
+    await gateway.open()
+    gateway.start()
 
 
 async def test_tokens_name_the_address_that_it_listens_at_unless_told_otherwise(tmp_path: Path) -> None:
@@ -112,7 +120,7 @@ def test_urls(host: str, tls: bool, url: str) -> None:
     assert "0.0.0.0" not in url_of("0.0.0.0", 7, tls=tls)
 
 
-@pytest.mark.parametrize("missing", ["sqlalchemy", "starlette", "grpc", "uvicorn"])
+@pytest.mark.parametrize("missing", ["sqlalchemy", "starlette", "h2", "uvicorn"])
 def test_a_missing_package_is_named_with_the_way_out(tmp_path: Path, missing: str) -> None:
     program = f"""
 import asyncio, sys
@@ -135,7 +143,7 @@ def test_a_gateway_without_control_plane_imports_nothing_of_it() -> None:
     program = """
 import sys
 import agpd.app
-heavy = {"sqlalchemy", "starlette", "uvicorn", "grpc", "joserfc", "argon2", "httpx2", "google.protobuf"}
+heavy = {"sqlalchemy", "starlette", "uvicorn", "h2", "grpc", "joserfc", "argon2", "httpx2", "google.protobuf"}
 print(sorted(heavy & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

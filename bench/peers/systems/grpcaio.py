@@ -59,7 +59,14 @@ class Relay(grpc.GenericRpcHandler):
 @contextlib.asynccontextmanager
 async def serve(at: At) -> AsyncIterator[None]:
     """The relay in this process."""
-    server = grpc.aio.server(handlers=(Relay(),))
+    async with listening(at, Relay()):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(at: At, handler: grpc.GenericRpcHandler) -> AsyncIterator[None]:
+    """A server with this handler."""
+    server = grpc.aio.server(handlers=(handler,))
     if at.files is None:
         server.add_insecure_port(at.address)
     else:

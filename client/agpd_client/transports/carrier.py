@@ -5,9 +5,10 @@ import os
 import ssl
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import TypeVar
 
-from agpd_client.errors import ConnectError
+from agpd_client.errors import ConnectError, not_installed
 from agpd_client.transports import local, tls
 from agpd_client.transports.address import DEFAULT_URL, Address, parse_url
 from agpd_client.transports.buffered import Buffered
@@ -32,8 +33,13 @@ class Carrier:
         self._context: ssl.SSLContext | None = None
         self._pem: tls.Pem | None = None  # what that was made of
 
-    async def connect(self, make_protocol: Callable[[], AnyProtocol], timeout: float) -> AnyProtocol:
-        """A connected protocol, within `timeout` seconds. Raises `ConnectError` or `Unauthorized`."""
+    async def connect(
+        self, make_protocol: Callable[[], AnyProtocol], timeout: float, token: str = ""
+    ) -> AnyProtocol:
+        """A connected protocol, within `timeout` seconds. `token` says who we are where no certificate does.
+
+        Raises `ConnectError`, `Unauthorized`, `NotInstalled`; `Closed` if the gateway has ended what had begun.
+        """
         if self.address.carrier == "local":
             if self._lease is None:
                 self._lease = local.lease(self.address.host)
@@ -44,7 +50,7 @@ class Carrier:
         context = None if files is None else self.context()
         try:
             async with asyncio.timeout(timeout):
-                return await self._dial(make_protocol, context)
+                return await self._dial(make_protocol, files, context, token)
         except TimeoutError:
             raise ConnectError(
                 f"no answer from {self.address} within {timeout} s: is a gateway there?"
@@ -67,11 +73,13 @@ class Carrier:
     def describe(self) -> str:
         """The files in use, for errors that come after the handshake."""
         files = self.credentials()
-        return "" if files is None else f" (certificate {files.certificate}, authorities {files.ca})"
+        if files is None:
+            return ""
+        return f" (certificate {files.certificate or 'none'}, authorities {files.ca or 'of the system'})"
 
     def credentials(self) -> tls.Credentials | None:
         """The files to use now; None for carriers without TLS. Raises `Unauthorized`, `ConnectError`."""
-        if self.address.carrier != "tls":
+        if not self.address.has_tls:
             return None
         return tls.credentials(self.address, *self._files, os.environ)
 
@@ -98,11 +106,19 @@ class Carrier:
         self._context = None
 
     async def _dial(
-        self, make_protocol: Callable[[], AnyProtocol], context: ssl.SSLContext | None
+        self,
+        make_protocol: Callable[[], AnyProtocol],
+        files: tls.Credentials | None,
+        context: ssl.SSLContext | None,
+        token: str,
     ) -> AnyProtocol:
         host, port = self.address.host, self.address.port
         if context is None:
             warn_of_plaintext(self.address)
+        if self.address.is_tunnel:
+            certified = files is None or bool(files.certificate)
+            shown = "" if certified else token
+            return await _tunnel().connect(self.address, files, shown, make_protocol)  # type: ignore[no-any-return]
         protocol = make_protocol()
         await asyncio.get_running_loop().create_connection(
             lambda: Buffered(protocol), host, port, ssl=context
@@ -110,12 +126,24 @@ class Carrier:
         return protocol
 
 
+def _tunnel() -> ModuleType:
+    """`agpd_client.transports.tunnel`. Raises `NotInstalled` that says what to install."""
+    try:
+        from agpd_client.transports import tunnel
+    except ImportError as error:
+        if (absent := not_installed(error, "agp+grpc:// goes through gRPC")) is None:
+            raise
+        raise absent from error
+    return tunnel
+
+
 def warn_of_plaintext(address: Address) -> None:
     """Once for each address that is not on this machine."""
     if not address.is_loopback and address not in _warned:
         _warned.add(address)
         warnings.warn(
-            f"agp+tcp://{address} is plaintext: everyone on the way can read and change it; use agp:// for TLS",
+            f"{address.url} is plaintext: everyone on the way can read and change it; "
+            f"use {'agp+grpc' if address.is_tunnel else 'agp'}:// for TLS",
             stacklevel=2,
         )
 

@@ -1,16 +1,8 @@
 """gRPC to one control plane: a channel, its certificates, the token, and errors as the SDK raises them."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, TypeVar
-
-# Before the import: with it, channels that come and go leak, and an agent does not fork.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # what it has to say to us, it raises
-
-import grpc
-import grpc.aio
 
 from agpd.errors import Code, code_of
 from agpd_client.errors import (
@@ -24,23 +16,10 @@ from agpd_client.errors import (
 )
 from agpd_client.transports.address import Address
 from agpd_client.transports.carrier import warn_of_plaintext
+from agpd_client.transports.channel import grpc, open_channel
 from agpd_client.transports.tls import Pem
 
 Stubs = TypeVar("Stubs")
-ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
-OPTIONS = [
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-    ("grpc.max_receive_message_length", ANSWER_LIMIT_BYTES),
-    ("grpc.max_send_message_length", ANSWER_LIMIT_BYTES),
-    # The native connection knows no proxy either.
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-]
 
 
 class _Line(Generic[Stubs]):
@@ -203,6 +182,4 @@ class Rpc(Generic[Stubs]):
 def _open(address: Address, pem: Pem | None) -> Any:
     if pem is None:
         warn_of_plaintext(address)
-        return grpc.aio.insecure_channel(str(address), options=OPTIONS)
-    credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate)
-    return grpc.aio.secure_channel(str(address), credentials, options=OPTIONS)
+    return open_channel(address, pem)

@@ -16,7 +16,10 @@ PathLike = str | os.PathLike[str]
 
 
 class Credentials(NamedTuple):
-    """PEM files: our certificate and its key, and the authorities that the gateway's certificate must come from."""
+    """PEM files: our certificate and its key, and the authorities that the gateway's certificate must come from.
+
+    Through gRPC certificate and key may both be empty: then a token says who we are. No authorities: the system's.
+    """
 
     certificate: str
     key: str
@@ -25,7 +28,7 @@ class Credentials(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Pem:
-    """What such files hold."""
+    """What such files hold; empty where there is none."""
 
     certificate: bytes
     key: bytes
@@ -49,13 +52,18 @@ def credentials(
     ca: PathLike | None,
     environ: Mapping[str, str],
 ) -> Credentials:
-    """Arguments, else the environment, else (loopback only) the files of `agpd dev`. Raises `Unauthorized`."""
+    """Arguments, else the environment, else (loopback only) the files of `agpd dev`. Raises `Unauthorized`.
+
+    Through gRPC a certificate may be missing, as may authorities elsewhere than on loopback.
+    """
     given = (
         _text(certificate) or environ.get("AGP_CERTIFICATE", ""),
         _text(key) or environ.get("AGP_KEY", ""),
         _text(ca) or environ.get("AGP_CA", ""),
     )
     if all(given):
+        return Credentials(*given)
+    if address.is_tunnel and _is_enough(*given, is_loopback=address.is_loopback):
         return Credentials(*given)
     if any(given):
         names = zip(given, ("certificate (AGP_CERTIFICATE)", "key (AGP_KEY)", "ca (AGP_CA)"), strict=True)
@@ -76,21 +84,30 @@ def credentials(
     return found
 
 
+def _is_enough(certificate: str, key: str, ca: str, *, is_loopback: bool) -> bool:
+    """A token may take the place of the certificate. On loopback no files at all are those of `agpd dev`."""
+    return bool(certificate) == bool(key) and (bool(ca) or not is_loopback)
+
+
 def read(files: Credentials) -> Pem:
     """Raises `Unauthorized` that names the file."""
     return Pem(*map(_content, files))
 
 
 def client_context(files: Credentials) -> ssl.SSLContext:
-    """TLS 1.3, both sides with certificates. Raises `Unauthorized` that names the file."""
+    """TLS 1.3, our side with a certificate if there is one. Raises `Unauthorized` that names the file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_verify_locations(files.ca)
+        if files.ca:
+            context.load_verify_locations(files.ca)
+        else:
+            context.load_default_certs()
     except (OSError, ssl.SSLError) as error:
         raise Unauthorized(f"cannot use the authority file {files.ca}: {_reason(error)}") from error
     try:
-        context.load_cert_chain(files.certificate, files.key)
+        if files.certificate:
+            context.load_cert_chain(files.certificate, files.key)
     except (OSError, ssl.SSLError) as error:
         raise Unauthorized(
             f"cannot use the certificate {files.certificate} with the key {files.key}: {_reason(error)}"
@@ -101,16 +118,32 @@ def client_context(files: Credentials) -> ssl.SSLContext:
 def explain(error: ssl.SSLError, address: Address, files: Credentials | None) -> Unauthorized:
     """The failed handshake, with the files that took part in it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unauthorized(
-            f"the certificate of the gateway at {address} is not accepted: {error.verify_message} "
-            f"(checked with the authorities in {files.ca if files else '?'}); "
-            "pass ca= / --ca with the gateway's authority"
-        )
-    used = f"; we showed {files.certificate}, checked with {files.ca}" if files else ""
-    return Unauthorized(f"TLS with the gateway at {address} failed: {_reason(error)}{used}")
+        return untrusted(error.verify_message, address, files)
+    return failed(_reason(error), address, files)
+
+
+def untrusted(reason: str, address: Address, files: Credentials | None) -> Unauthorized:
+    """We do not accept the gateway's certificate."""
+    return Unauthorized(
+        f"the certificate of the gateway at {address} is not accepted: {reason} "
+        f"(checked with the authorities in {(files and files.ca) or 'the system'}); "
+        "pass ca= / --ca with the gateway's authority"
+    )
+
+
+def failed(reason: str, address: Address, files: Credentials | None) -> Unauthorized:
+    """The handshake failed for another reason."""
+    used = f"; we showed {_shown(files)}, checked with {files.ca or 'the system'}" if files else ""
+    return Unauthorized(f"TLS with the gateway at {address} failed: {reason}{used}")
+
+
+def _shown(files: Credentials) -> str:
+    return files.certificate or "no certificate"
 
 
 def _content(path: str) -> bytes:
+    if not path:
+        return b""
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from scenarios.control_world import ControlWorld
 
-from agpd.api.callers import LOOK_S, Callers, source_of
-from agpd.api.limits import TooMany
+from agpd.api.callers import LOOK_S, Callers
 from agpd.control.caller import Role
 from agpd.errors import AgpdError, Code
+from agpd.gateway.rates import TooMany
 from agpd.names import parse
 from agpd.transport.pki import Pair
 
@@ -187,17 +187,3 @@ def test_failed_authentications_are_logged_without_what_was_shown(
     assert record.fields["address"] == ADDRESS  # type: ignore[attr-defined]
     assert record.fields["code"] is Code.INVALID_TOKEN  # type: ignore[attr-defined]
     assert "secret" not in repr(vars(record))
-
-
-@pytest.mark.parametrize(
-    ("address", "source"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_neighbours_in_a_network_of_ipv6_count_as_one(address: str, source: str) -> None:
-    assert source_of(address) == source

@@ -1,4 +1,4 @@
-"""What is generated from the proto file is what is committed."""
+"""What is generated from the proto files is what is committed."""
 
 import os
 import shutil
@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "proto.sh"
-FILES = ("control_pb2.py", "control_pb2.pyi", "control_pb2_grpc.py")
+PROTOS = ("agp", "control", "gateway", "slim")
+STUBS = ("control", "gateway")
+FILES = {f"{name}_pb2.{suffix}" for name in PROTOS for suffix in ("py", "pyi")} | {
+    f"{name}_pb2_grpc.py" for name in STUBS
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +43,44 @@ def generate(source: Path, tools: Path, output: Path) -> dict[str, str]:
         check=True,
         timeout=60,
     )
-    return {name: (output / "agpd" / "_proto" / name).read_text() for name in FILES}
+    return read(output)
+
+
+def read(directory: Path) -> dict[str, str]:
+    """All generated files below a directory."""
+    files = (directory / "agpd" / "_proto").glob("*_pb2*")
+    return {file.name: file.read_text() for file in files if file.suffix in (".py", ".pyi")}
 
 
 def committed() -> dict[str, str]:
-    return {name: (ROOT / "agpd" / "_proto" / name).read_text() for name in FILES}
+    return read(ROOT)
 
 
 def test_what_is_committed_is_what_make_proto_writes(tools: Path, tmp_path: Path) -> None:
-    assert generate(ROOT, tools, tmp_path) == committed()
+    generated = generate(ROOT, tools, tmp_path)
+    assert set(generated) == FILES
+    assert generated == committed()
 
 
-def test_control_another_proto_file_gives_something_else(tools: Path, tmp_path: Path) -> None:
+def test_every_proto_file_is_generated_from() -> None:
+    assert {file.stem for file in (ROOT / "proto").rglob("*.proto")} == set(PROTOS)
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("agpd/control/v1/control.proto", "string next = 2", "string next = 3"),
+        ("agpd/v1/gateway.proto", "bytes frames = 1", "bytes frames = 2"),
+        ("agp.proto", "Content msg = 4", "Content msg = 3"),
+        ("slim.proto", "Content msg = 3", "Content msg = 4"),
+    ],
+)
+def test_control_another_proto_file_gives_something_else(
+    tools: Path, tmp_path: Path, file: str, before: str, after: str
+) -> None:
     shutil.copytree(ROOT / "proto", tmp_path / "proto")
-    file = tmp_path / "proto" / "agpd" / "control" / "v1" / "control.proto"
-    file.write_text(file.read_text().replace("string next = 2", "string next = 3", 1))
-    assert generate(tmp_path, tools, tmp_path / "out") != committed()
+    proto = tmp_path / "proto" / file
+    assert before in proto.read_text()
+    proto.write_text(proto.read_text().replace(before, after, 1))
+    generated = generate(tmp_path, tools, tmp_path / "out")
+    assert [name for name in FILES if generated[name] != committed()[name]] == [f"{proto.stem}_pb2.py"]

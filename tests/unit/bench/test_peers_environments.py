@@ -15,15 +15,6 @@ def test_the_project_has_its_own_environment() -> None:
     assert environments.versions(SYSTEMS[0]) == {}
 
 
-def test_a_command_that_fails_is_the_reason() -> None:
-    with pytest.raises(Absent, match=r"python.*: no way"):
-        environments.call([sys.executable, "-c", "import sys; sys.exit('no way')"])
-    with pytest.raises(Absent, match="program: "):
-        environments.call(["/no/such/program"])
-    with pytest.raises(Absent, match="timed out"):
-        environments.call([sys.executable, "-c", "input()"], 0.0)
-
-
 def test_an_environment_is_made_once_its_requirements_can_be_installed_and_then_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

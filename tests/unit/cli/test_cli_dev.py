@@ -69,8 +69,17 @@ def test_started_again_it_keeps_what_is_there(tmp_path: Path) -> None:
 
 
 def test_without_the_packages_it_runs_without_a_control_plane(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert module.lacking() == ""
+    assert module.lacking() == ("", "")
     monkeypatch.delitem(sys.modules, "agpd.plane", raising=False)
     monkeypatch.setitem(sys.modules, "agpd.api.http", None)
     with pytest.raises(ModuleNotFoundError):  # of our own: a fault, not a package that is lacking
         module.lacking()
+
+
+def test_without_the_packages_of_grpc_it_serves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h2", None)
+    for name in ("agpd.transport.grpc_front", "agpd.transport.grpc", "agpd.wire.grpc", "agpd.wire.http2"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert module.lacking().grpc == "h2"
+    config = module.dev_config(0, tmp_path, plaintext=True, control=False, grpc=False)
+    assert config.listen.grpc == ""

@@ -147,7 +147,7 @@ def test_run_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
         welcome.welcome(7420, None, welcome.Control())
         os.kill(os.getpid(), signal.SIGTERM)
 
-    config = Config(listen=Listen(native="127.0.0.1:0", plaintext=True))
+    config = Config(listen=Listen(native="127.0.0.1:0", grpc="", plaintext=True))
     assert serve.run(config, ready) == 0
     assert "agpd is running at agp+tcp://127.0.0.1:7420" in capsys.readouterr().out
     with pytest.raises(ConfigError):

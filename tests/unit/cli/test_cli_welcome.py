@@ -69,3 +69,6 @@ def test_the_control_plane_is_shown_with_what_agpctl_needs() -> None:
     none = printed(7420, Path("/state/dev"), None, welcome.Control(context="prod", lacking="grpc"))
     assert "No control plane: it needs `pip install 'agpd[server]'`." in none
     assert "agpctl sub acme/demo/chat --url agp://127.0.0.1:7420\n" in none
+    assert "over gRPC" not in none
+    without = printed(7420, Path("/state/dev"), None, welcome.Control(lacking="h2", without_grpc="h2"))
+    assert "Nothing is served over gRPC: it needs `pip install 'agpd[grpc]'`." in without

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from scripted_peer import AGENT, Peer, standing
 
@@ -169,6 +170,18 @@ async def test_expiry_has_a_leeway(scene: Scene) -> None:
         await scene.deliver(scene.one.handle, body=pack(Envelope(b"x", expires_ms=expires)))
         assert scene.got == ("one" if kept else "")
     assert scene.counts.expired == 1
+
+
+@pytest.mark.parametrize("newer", [[], [{"more": 1}]])
+async def test_what_another_dialect_carries_beside_the_payload_is_ignored(
+    scene: Scene, newer: list[object]
+) -> None:
+    carrying = [b"x", "msg", 0, 0, {"traceparent": "t"}, b"\x01" + bytes(99), *newer]
+    await scene.deliver(scene.one.handle, body=msgspec.msgpack.encode(carrying))
+    message = await scene.one.receive(timeout=1)
+    assert (message.body, message.content_type, message.headers) == (b"x", "msg", {"traceparent": "t"})
+    assert message.data == b"x"
+    assert scene.counts.unreadable == 0
 
 
 async def test_unreadable_envelopes_and_unasked_replies_are_counted(scene: Scene) -> None:

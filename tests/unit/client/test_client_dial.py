@@ -40,7 +40,7 @@ class World:
     def start(self, address: str) -> Server:
         certificate, key = map(str, self._gateway_files)
         tls = Tls(certificate=certificate, key=key, ca=str(self.ca), crl=str(self.crl))
-        server = Server(Config(listen=Listen(native=address), tls=tls))
+        server = Server(Config(listen=Listen(native=address, grpc=""), tls=tls))
         server.start()
         return server
 

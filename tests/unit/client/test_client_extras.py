@@ -60,7 +60,8 @@ def test_a_fault_of_our_own_is_not_taken_for_a_missing_package() -> None:
 def test_what_is_missing_decides_the_error(
     monkeypatch: pytest.MonkeyPatch, lost: str, error: type[ImportError]
 ) -> None:
-    for module in ("agpd_client.registry", "agpd_client.transports.rpc"):
+    parts = ("registry", "transports.rpc", "transports.channel")
+    for module in (f"agpd_client.{part}" for part in parts):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, lost, None)
     with pytest.raises(error) as caught:

@@ -8,6 +8,7 @@ from scenarios.harness import Agent, World
 
 from agpd.errors import Code
 from agpd.gateway.outbox import OutboxLimits
+from agpd.message import Message
 from agpd.wire import frames
 from agpd.wire.frames import Kind
 
@@ -184,3 +185,26 @@ def test_draining_leaves_alone_who_has_not_greeted(world):
     world.hub.drain()
     world.turn()
     peer.silent()
+
+
+def test_who_takes_no_frame_so_long_does_not_get_it() -> None:
+    """A dialect may have longer messages than the native protocol; its session hands them to the hub itself."""
+    limit = 20_000
+    world = World(frame_limit_bytes=limit)
+    sender, wide, narrow = (world.agent(f"{WRITER}/{n}") for n in "012")
+    sender.peer.link.frame_limit = wide.peer.link.frame_limit = 2 * limit
+
+    def send(to: str, fanout: int) -> None:
+        handle = sender.open(to)
+        frame = sender.frame(handle, bytes(limit), fanout=fanout, id=5)
+        world.hub.take(Message(Kind.PUBLISH, 0, fanout, handle, sender.handle, 5, frame, 1), sender.peer.link)
+        world.turn()
+
+    send(f"{WRITER}/1", 1)
+    wide.expect(Kind.PUBLISH, id=5)
+    sender.silent()
+    for to, fanout in ((WRITER, 0), (f"{WRITER}/2", 1)):
+        send(to, fanout)
+        sender.peer.expect_refused(Code.TOO_LONG_FOR_RECEIVER, id=5)
+        narrow.silent()
+    wide.expect(Kind.PUBLISH, id=5)

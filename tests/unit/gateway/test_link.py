@@ -1,5 +1,7 @@
 """agpd/gateway/link.py: what a link remembers, notices, holds, and how it ends."""
 
+from types import SimpleNamespace
+
 import pytest
 from scenarios.harness import World
 
@@ -23,7 +25,7 @@ REPLIES = frozenset({int(Kind.REPLY)})
 
 
 def flow(kinds: frozenset[int] = EVERY_KIND) -> Flow:
-    return Flow(None, None, kinds)
+    return Flow(SimpleNamespace(apart=None), None, kinds)  # type: ignore[arg-type]
 
 
 def test_flows_are_forgotten_by_destination_and_by_source(link):

@@ -183,3 +183,17 @@ def test_members_that_come_and_go_leave_nothing_behind() -> None:
         sender.peer.feed(burst(sender, 30))
         guest.unregister()
     assert len(sender.peer.link.flows[pair(sender)].met) <= 2 * 3 + MET_SLACK + 1
+
+
+def test_a_link_that_does_not_hear_itself_gets_nothing_of_its_own() -> None:
+    _, sender, members = scene(2)
+    neighbour = sender.peer.register(f"{POOL}/n")
+    warm(sender, [*members, neighbour])
+    sender.peer.link.hears_itself = False
+    sender.peer.link.flows[pair(sender)].apart = sender.peer.link
+    data = burst(sender, 200)
+    sender.peer.read()
+    sender.peer.inbox.clear()
+    sender.peer.feed(data)
+    assert sender.peer.read() == []
+    assert sum(len(each) for each in got(members)) == 200

@@ -51,7 +51,7 @@ class Steady:
             *self.stage.entries.values(),
             *self.stage.agents,
             self.stage.turn,
-            *self.inputs,
+            *filter(None, self.inputs),  # the empty one is everybody's
         ]
         return [sys.getrefcount(each) for each in held]
 

@@ -85,6 +85,8 @@ def test_payloads_of_every_length(hot, size):
         pack((b"x", 128)),
         pack((b"x", "text/plain")),
         pack(Envelope(b"x", expires_ms=1)),
+        pack(Envelope(b"x", carried=b"\x01y")),
+        b"\x96" + pack((b"x", 0))[1:] + b"\0\0\xc0\xc4\1\1",
     ],
 )
 def test_other_envelopes_are_for_the_caller(hot, envelope):
@@ -161,8 +163,14 @@ def test_numbers_that_do_not_fit(hot, values):
         hot.data_frame(0, 0, 0, 0, 0, b"", 128)
 
 
-ENVELOPES = st.binary(max_size=40) | st.builds(
-    lambda body, kind: pack((body, kind)), st.binary(max_size=300), st.integers(0, 300)
+ENVELOPES = st.one_of(
+    st.binary(max_size=40),
+    st.builds(lambda body, kind: pack((body, kind)), st.binary(max_size=300), st.integers(0, 300)),
+    st.builds(
+        lambda body, carried: pack(Envelope(body, carried=carried)),
+        st.binary(max_size=9),
+        st.binary(max_size=9),
+    ),
 )
 CHUNKS = st.lists(
     st.builds(frame, ENVELOPES, st.integers(0, 2**64 - 1), st.integers(1, 2)) | st.binary(max_size=60)

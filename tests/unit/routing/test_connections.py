@@ -11,6 +11,7 @@ NAME = parse("acme/docs/writer/u1")
 
 class Pipe:
     full = False
+    hears_itself = True
 
 
 def an_agent(link: Pipe) -> Agent:

@@ -15,8 +15,9 @@ HOME = Tenant("acme")
 
 
 class Pipe:
-    def __init__(self) -> None:
+    def __init__(self, *, hears_itself: bool = True) -> None:
         self.full = False
+        self.hears_itself = hears_itself
 
 
 def member(number: int, link: Pipe | None = None) -> InstanceEntry:
@@ -207,3 +208,45 @@ def test_an_observing_sender_gets_no_copy_but_its_neighbour_does() -> None:
 
 def _no_chance(n: int) -> int:
     raise AssertionError("a broadcast needs no chance")
+
+
+@pytest.mark.parametrize("fanout", [0, 1, 2, 3, 9])
+def test_nothing_goes_back_to_a_link_that_does_not_hear_itself(fanout: int) -> None:
+    group = members(4)
+    home = Pipe(hears_itself=False)
+    sender, neighbour = member(10, home), member(11, home)
+    for _ in range(50):
+        links = [
+            hop.link
+            for hop in reach(
+                [sender, neighbour, *group], agent_of(sender), fanout, random.Random(3).randrange
+            ).hops
+        ]
+        assert home not in links
+        assert len(links) == len(set(links)) == (min(fanout, 4) or 4)
+
+
+def test_agents_of_a_link_that_hears_itself_reach_each_other() -> None:
+    home = Pipe()
+    sender, neighbour = member(10, home), member(11, home)
+    assert reach([sender, neighbour], agent_of(sender), 0, random.Random(1).randrange).count == 1
+
+
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("fanout", [0, 1, 2, 3, 9])
+def test_separate_agents_and_others_get_nothing_from_each_other(fanout: int, separate: bool) -> None:
+    group = members(8)
+    for entry in group[::2]:
+        agent_of(entry).separate = True
+    sender = member(10)
+    agent_of(sender).separate = separate
+    suit = {entry.link for entry in group if agent_of(entry).separate is separate}
+    chance = random.Random(3).randrange
+    for _ in range(50):
+        decision = reach([sender, *group], agent_of(sender), fanout, chance)
+        assert {hop.link for hop in decision.hops} <= suit
+        assert decision.count == len(decision.hops) == (min(fanout, 4) or 4)
+    watching = [agent_of(entry) for entry in group]
+    hops: list[Hop] = []
+    add_observers(hops, watching, agent_of(sender))
+    assert {hop.link for hop in hops} == suit

@@ -23,6 +23,7 @@ DOCS = parse_pattern("acme/docs/*")
 
 class Pipe:
     full = False
+    hears_itself = True
 
 
 class World:
@@ -539,3 +540,68 @@ def test_routes_of_a_link_are_dropped_once(world: World) -> None:
     world.router.detach(link)
     assert world.router.routes_of(link) == []
     assert not world.router.drop_route(second)
+
+
+# -- agents that take no part in their type ------------------------------------------------------------
+
+
+def test_an_unlisted_agent_is_reached_by_its_full_name_alone(world: World) -> None:
+    sender, watcher = world.agent("acme/docs/user/u1"), world.agent("acme/docs/user/u2")
+    world.router.watch(watcher, parse("acme/docs/writer"))
+    quiet, *_, presence = world.router.register(world.link(), parse("acme/docs/writer/u1"), listed=False)
+    assert presence == []
+    assert world.send(sender, "acme/docs/writer/u1") == ([Hop(quiet.link, None)], 1)
+    for fanout in (0, 1, 3):
+        assert world.send(sender, "acme/docs/writer", fanout).count == 0
+
+    event = Presence(watcher.link, watcher, quiet.name, True)
+    assert world.router.enlist(quiet) == [event]
+    assert world.router.enlist(quiet) == []
+    assert world.send(sender, "acme/docs/writer", 0).count == 1
+    assert world.router.delist(quiet) == [event._replace(present=False)]
+    assert world.router.delist(quiet) == []
+    assert world.send(sender, "acme/docs/writer", 0).count == 0
+    assert world.send(sender, "acme/docs/writer/u1").count == 1
+
+
+def test_an_unlisted_agent_leaves_without_a_trace(world: World) -> None:
+    others = [world.agent(f"acme/docs/writer/u{number}") for number in range(3)]
+    quiet = world.router.register(world.link(), parse("acme/docs/writer/q"), listed=False).agent
+    assert world.router.unregister(quiet) == []
+    assert [member.agent for member in others[0].entry.type.members] == others  # type: ignore[union-attr]
+    assert world.router.delist(quiet) == []
+    assert refusal(world.router.enlist, quiet)[0] == Code.NOT_REGISTERED
+
+
+def test_only_who_may_subscribe_to_its_own_type_takes_part_in_it() -> None:
+    world = World()
+    quiet = world.router.register(world.link(), parse("acme/docs/writer/q"), listed=False).agent
+    world.router._rules.allows = lambda verb, subject, target: False  # type: ignore[attr-defined]
+    assert refusal(world.router.enlist, quiet)[0] == Code.NOT_PERMITTED
+
+
+def test_a_message_to_an_instance_does_not_go_back_to_a_link_that_does_not_hear_itself(world: World) -> None:
+    home = world.link()
+    home.hears_itself = False
+    one, other = world.agent("acme/docs/writer/u1", home), world.agent("acme/docs/writer/u2", home)
+    assert world.send(one, str(other.name)) == ([], 0)
+    home.hears_itself = True
+    assert world.send(one, str(other.name)).count == 1
+
+
+def test_an_agent_is_separate_by_its_instance_and_reached_by_its_own_kind_alone(world: World) -> None:
+    plain, other = world.agent("acme/docs/writer/u1"), world.agent("acme/docs/writer/slim")
+    one, two = world.agent("acme/docs/writer/slim-1"), world.agent("acme/docs/writer/slim-2")
+    assert [agent.separate for agent in (plain, other, one, two)] == [False, False, True, True]
+    assert world.send(one, str(two.name)).count == world.send(plain, str(other.name)).count == 1
+    assert world.send(one, str(plain.name)) == world.send(plain, str(one.name)) == ([], 0)
+    assert {hop.link for hop in world.send(one, "acme/docs/writer").hops} == {two.link}
+    assert {hop.link for hop in world.send(plain, "acme/docs/writer").hops} == {other.link}
+
+
+def test_a_route_does_not_lead_from_separate_agents_to_others(world: World) -> None:
+    plain, bridge = world.agent("acme/docs/writer/u1"), world.agent("acme/docs/bridge/u1")
+    one = world.agent("acme/docs/writer/slim-1")
+    world.router.set_route(plain, parse_pattern("acme/*"), bridge)
+    assert world.send(plain, "acme/docs/nobody").count == 1
+    assert world.send(one, "acme/docs/nobody") == ([], 0)

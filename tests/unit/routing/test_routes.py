@@ -12,6 +12,7 @@ PATTERNS = ("*", "acme/*", "acme/docs/*", "acme/docs/writer", "acme/docs/writer/
 
 class Pipe:
     full = False
+    hears_itself = True
 
 
 def carrier(uuid: str) -> Agent:

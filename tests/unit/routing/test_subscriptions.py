@@ -14,6 +14,7 @@ TYPE = parse("acme/docs/writer")
 
 class Pipe:
     full = False
+    hears_itself = True
 
 
 def a_trie(numbers: Iterable[int] | None = None) -> Subscriptions:
@@ -22,7 +23,8 @@ def a_trie(numbers: Iterable[int] | None = None) -> Subscriptions:
 
 def occupy(trie: Subscriptions, name: Name) -> tuple[InstanceEntry, list[Presence]]:
     entry = trie.instance(name)
-    return entry, trie.occupy(entry, Agent(name, Pipe(), entry))
+    trie.occupy(entry, Agent(name, Pipe(), entry))
+    return entry, trie.enlist(entry)
 
 
 def test_an_entry_is_one_object_with_one_number() -> None:

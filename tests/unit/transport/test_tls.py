@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from agpd.errors import Fatal
 from agpd.transport import certs
 from agpd.transport.identity import principal_of
-from agpd.transport.tls import Certificates, TlsConfigError, server_context
+from agpd.transport.tls import Certificates, TlsConfigError, passport_of, server_context
 
 
 @pytest.fixture
@@ -316,16 +316,37 @@ def test_a_listener_with_optional_certificates_lets_in_who_shows_none_but_nobody
         converse(certificates.context, world.client())
 
 
-def test_a_reload_changes_the_optional_context_and_what_grpc_is_given_too(world):
+@pytest.mark.parametrize("kind", ["optional", "grpc"])
+def test_a_reload_changes_the_contexts_of_optional_clients_too(world, kind):
     certificates = certificates_of(world)
-    optional, before = certificates.optional, certificates.pem
-    converse(optional.context, world.client(world.agent))
-    assert before.authorities.strip() == world.ca.read_bytes().strip()
+    optional = getattr(certificates, kind)
+    before = converse(optional.context, world.client(world.agent))[1].getpeercert(True)
     world.authority.revoke(world.agent.serial, NOW)
     world.authority.issue_gateway(["localhost"], world.directory / "gateway", NOW)
     certificates.reload()
     with pytest.raises(ssl.SSLError, match="revoked"):
         converse(optional.context, world.client(world.agent))
-    converse(optional.context, world.client())
-    assert certificates.pem.chain != before.chain
-    assert certificates.pem.chain == world.gateway.certificate.read_bytes()
+    after = converse(optional.context, world.client())[1].getpeercert(True)
+    assert before != after == der_of(world.gateway)
+
+
+def test_grpc_negotiates_http2_and_nothing_else(world):
+    certificates = certificates_of(world)
+    for offered, chosen in ((["h2", "http/1.1"], "h2"), (["http/1.1"], None), (None, None)):
+        context = world.client()
+        if offered:
+            context.set_alpn_protocols(offered)
+        server, _ = converse(certificates.grpc.context, context)
+        assert server.selected_alpn_protocol() == chosen
+    assert certificates.grpc.context.num_tickets == 0
+
+
+def test_a_passport_is_judged_as_its_principal_is(world):
+    certificates = certificates_of(world)
+    passport = passport_of(der_of(world.agent))
+    assert not certificates.is_revoked(passport)
+    principal = principal_of(der_of(world.agent), certificates.profile)
+    assert passport == (principal.issuer, principal.serial, principal.not_after)
+    world.authority.revoke(world.agent.serial, NOW)
+    certificates.reload()
+    assert certificates.is_revoked(passport)

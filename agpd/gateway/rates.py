@@ -1,5 +1,6 @@
 """How often one caller, or one address, may ask: a token bucket for each."""
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -53,3 +54,16 @@ class Rates:
         wait_s = self.wait_s(key)
         if wait_s > 0:
             raise TooMany(wait_s, what)
+
+
+def source_of(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that an IPv6 address lies in."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

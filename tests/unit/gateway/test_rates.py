@@ -2,7 +2,7 @@
 
 import pytest
 
-from agpd.api.limits import Rates, TooMany
+from agpd.gateway.rates import Rates, TooMany, source_of
 
 
 class Clock:
@@ -75,3 +75,17 @@ def test_no_more_keys_are_kept_than_allowed_and_the_latest_stay() -> None:
     assert len(rates._due) == 10
     assert taken(rates, "999", 1) == 0
     assert taken(rates, "0", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_neighbours_in_a_network_of_ipv6_count_as_one(address: str, source: str) -> None:
+    assert source_of(address) == source

@@ -1,0 +1,311 @@
+"""A call in another dialect as a connection of the hub: what all of these dialects have in common.
+
+A session is a client of the native protocol inside the gateway. What its peer says becomes native frames, all that one
+read brings in one piece; what the link has for the peer becomes messages of the dialect when it is flushed. So routing,
+permission, quotas and slow receivers are decided where they are decided for everybody.
+"""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Container
+from typing import ClassVar, Generic, TypeVar, cast
+
+from agpd.config import FRAME_OVERHEAD_BYTES, Config
+from agpd.errors import AgpdError, Code, Fatal, Refused, code_of
+from agpd.gateway.dialects import Dialect
+from agpd.gateway.foreign import Foreign
+from agpd.gateway.hub import Hub
+from agpd.gateway.link import Link
+from agpd.gateway.principal import Principal
+from agpd.gateway.rates import Rates, source_of
+from agpd.gateway.spellings import Spellings
+from agpd.names import Name
+from agpd.telemetry.logs import event
+from agpd.transport.callers import Callers
+from agpd.transport.grpc import Call
+from agpd.transport.native import NativeProtocol
+from agpd.wire import frames
+from agpd.wire.frames import FIRST_DATA_KIND, LENGTH_SIZE, PREFIX, PREFIX_SIZE, Frame, Kind
+from agpd.wire.grpc import prefixed, status_of
+
+# Clients of AGP open a stream that has ended again at once, 250 times a second: from here on they wait for the answer.
+OPENINGS_PER_S = 5.0
+OPENINGS_BURST = 30
+OPENING_DELAY_LIMIT_S = 1.0
+NOTE_INTERVAL_S = 1.0
+
+Address = TypeVar("Address")
+_log = logging.getLogger(__name__)
+
+
+class Dialects:
+    """What the sessions of one gateway share. `counts` says how often something was ignored or dropped, and why."""
+
+    def __init__(
+        self, config: Config, hub: Hub, callers: Callers, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.config = config
+        self.hub = hub
+        self.callers = callers
+        self.spellings = Spellings(hub.router)
+        self.counts: Counter[str] = Counter()
+        self.openings = Rates(OPENINGS_PER_S, OPENINGS_BURST, clock)
+        self._clock = clock
+        self._noted: dict[str, tuple[float, int]] = {}  # reason -> when it was logged last, how many since
+        hub.types_changed = self.spellings.types_changed
+
+    def note(self, reason: str, count: int = 1, **details: object) -> None:
+        """Count it, and log it at most once a second for each reason, with the number of those left out."""
+        self.counts[reason] += count
+        at, left_out = self._noted.get(reason, (-NOTE_INTERVAL_S, 0))
+        if (now := self._clock()) - at < NOTE_INTERVAL_S:
+            self._noted[reason] = at, left_out + count
+            return
+        self._noted[reason] = now, 0
+        event(_log, logging.INFO, "not delivered", reason=reason, count=count, left_out=left_out, **details)
+
+    def opening_delay_s(self, key: str) -> float:
+        """How long a call of this peer must wait for its answer; it is one call more."""
+        wait_s = min(self.openings.wait_s(key), OPENING_DELAY_LIMIT_S)
+        self.openings.note(key)
+        return wait_s
+
+
+class DialectSession(ABC, Generic[Address]):
+    """One call. Until its caller is known nothing is read."""
+
+    dialect: ClassVar[Dialect]
+    message_limit_bytes: ClassVar[int]  # of the dialect, encoded
+
+    def __init__(self, call: Call, dialects: Dialects) -> None:
+        if dialects.hub.draining:
+            raise Fatal(Code.SHUTTING_DOWN)
+        self.dialects = dialects
+        self.hub = dialects.hub
+        self.call = call
+        self.link: Link | None = None
+        self._protocol: NativeProtocol | None = None
+        self._foreign: Foreign[Address] | None = None
+        self._closing = False
+        self.pause_reading = call.pause_reading
+        self.resume_reading = call.resume_reading
+        self.get_write_buffer_size = call.get_write_buffer_size
+        self.set_write_buffer_limits = call.set_write_buffer_limits
+        self.get_extra_info = call.get_extra_info
+        call.pause_reading()
+        self._entering = asyncio.get_running_loop().create_task(self._enter())
+
+    # ---- of each dialect
+
+    @abstractmethod
+    def hear(self, messages: list[bytes]) -> None:
+        """What the peer says. Raises `Fatal` for what no correct client sends."""
+
+    @abstractmethod
+    def tell(self, kind: int, destination: int, source: int, id_: int, envelope: bytes) -> bytes | None:
+        """A message for the peer in its dialect; None if it cannot be told. Raises `Fatal` for a broken envelope."""
+
+    @abstractmethod
+    def spell(self, address: Address) -> Name:
+        """What an address of the dialect is called. Raises `Refused`."""
+
+    @abstractmethod
+    def uses(self, hashes: Container[int]) -> bool:
+        """See `Speller`."""
+
+    def entered(self) -> None:
+        """The caller is known, the link stands."""
+
+    def left(self) -> None:
+        """The link has gone."""
+
+    # ---- for the dialects
+
+    @property
+    def foreign(self) -> Foreign[Address]:
+        """The peer's agents."""
+        assert self._foreign is not None, "nothing is read before"
+        return self._foreign
+
+    def take(self, data: bytes) -> None:
+        """Native frames of the peer."""
+        assert self._protocol is not None
+        if data:
+            self._protocol.data_received(data)
+
+    def send(self, message: bytes) -> None:
+        """A message of the gateway's own to the peer."""
+        self.call.write(prefixed(message))
+
+    def respelled(self) -> None:
+        """See `Speller`."""
+        self.foreign.respelled()
+
+    def note(self, reason: str, count: int = 1, **details: object) -> None:
+        """Something of this peer was ignored or dropped."""
+        self.dialects.note(reason, count, peer=self.call.peer, dialect=self.dialect.name, **details)
+
+    # ---- the call's receiver
+
+    async def _enter(self) -> None:
+        call = self.call
+        try:
+            delay_s = self.dialects.opening_delay_s(source_of(call.address))
+            if delay_s > 0:
+                await asyncio.sleep(delay_s)
+            principal = await self.dialects.callers.authenticate(call)
+            self._open(principal)
+        except AgpdError as error:
+            call.fail(error)
+        except Exception:
+            _log.exception("fault while a call of %s begins", call.peer)
+            call.fail(Fatal(Code.INTERNAL))
+
+    def _open(self, principal: Principal) -> None:
+        hub = self.hub
+        limit = self.message_limit_bytes + FRAME_OVERHEAD_BYTES
+        self._protocol = NativeProtocol(hub, None, principal, dialect=self.dialect, frame_limit_bytes=limit)
+        self._protocol.connection_made(cast(asyncio.Transport, self))
+        link = self.link = self._protocol.link
+        if link.close_code is not None:
+            return  # too many connections: the call has ended with that
+        try:
+            hub.identify(link, principal)
+        except Refused as refused:
+            hub.end(link, refused.code, refused.detail)
+            return
+        link.session.greeted()
+        link.reassembly.limit = limit
+        self._foreign = Foreign(hub, link, self)
+        self.entered()
+        self.call.begin()
+        self.call.resume_reading()
+
+    def messages(self, messages: list[bytes]) -> None:
+        """All that one read has brought."""
+        link = self.link
+        assert link is not None, "nothing is read before"
+        if link.close_code is not None:
+            return
+        try:
+            self.hear(messages)
+        except Fatal as fatal:
+            self.note(f"ended: {fatal.detail}")
+            self.hub.end(link, fatal.code, fatal.detail)
+
+    def half_closed(self) -> None:
+        """The peer sends no more, so it wants no more."""
+        if self.link is not None:
+            self.hub.end(self.link, Code.GOODBYE, "by the peer", say=False)
+
+    def pause_writing(self) -> None:
+        """The call takes no more."""
+        if self._protocol is not None:
+            self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        if self._protocol is not None:
+            self._protocol.resume_writing()
+
+    def lost(self, detail: str) -> None:
+        """The call is over."""
+        self._closing = True
+        self._entering.cancel()
+        if self._protocol is not None:
+            self._protocol.connection_lost(ConnectionError(detail) if detail else None)
+        if self._foreign is not None:
+            self.dialects.spellings.leave(self)
+            self.left()
+
+    # ---- the link's carrier
+
+    def write(self, data: bytes) -> None:
+        """Native frames for the peer."""
+        told: list[bytes] = []
+        position, size = 0, len(data)
+        while position < size:
+            length, kind, flags, fanout, destination, source, id_ = PREFIX.unpack_from(data, position)
+            end = position + LENGTH_SIZE + length
+            body = data[position + PREFIX_SIZE : end]
+            if kind < FIRST_DATA_KIND:
+                self._control(Frame(kind, flags, fanout, destination, source, id_, body))
+            else:
+                message = self._told(kind, destination, source, id_, body)
+                if message is not None:
+                    told.append(prefixed(message))
+            position = end
+        if told:
+            self.call.write(told[0] if len(told) == 1 else b"".join(told))
+
+    def _told(self, kind: int, destination: int, source: int, id_: int, body: bytes) -> bytes | None:
+        try:
+            message = self.tell(kind, destination, source, id_, body)
+        except Fatal:
+            self.note("unreadable", source=self.foreign.met.get(source))
+            return None
+        if message is not None and len(message) > self.message_limit_bytes:
+            self.note("too_large", bytes=len(message))
+            return None
+        return message
+
+    def close(self) -> None:
+        """End the call after what was written."""
+        if not self._closing:
+            self._closing = True
+            self.call.finish()
+
+    def abort(self) -> None:
+        """End the call now, with the reason if it has not been tried to say it."""
+        if self._closing or self.link is None or self.link.close_code is None:
+            self.call.abort()
+        else:
+            self._closing = True
+            self.call.fail(Fatal(self.link.close_code))
+
+    def _control(self, frame: Frame) -> None:
+        """What the gateway tells its agents: some of it has a counterpart in the dialect."""
+        if frame.kind == Kind.REFUSED:
+            self._refused(frame)
+        elif frame.kind == Kind.PING:
+            self.call.ping(self._alive)
+        elif frame.kind == Kind.CLOSE:
+            self._closed(frame)
+        elif frame.kind == Kind.DROPPED:
+            self.note("slow", frames.decode(frame.body, frames.Count).count)
+        elif self._foreign is not None:
+            self._foreign.hear(frame)
+
+    def _alive(self) -> None:
+        """The connection has answered; a link lives as long as bytes come."""
+        if self.link is not None:
+            self.link.bytes_in += 1
+
+    def _closed(self, frame: Frame) -> None:
+        refusal = frames.decode(frame.body, frames.Refusal)
+        if self._closing:
+            return
+        self._closing = True
+        error = Fatal(code_of(refusal.code), refusal.detail)
+        if error.code is Code.SLOW_CONSUMER:
+            self.call.fail(error)  # what waits for it would wait on
+        else:
+            self.call.finish(*status_of(error))
+
+    def _refused(self, frame: Frame) -> None:
+        """Dialects have no word for it: it is counted and logged."""
+        refusal = frames.decode(frame.body, frames.Refusal)
+        code = code_of(refusal.code)
+        entry = self.hub.router.entries.get(frame.source)
+        name = "" if entry is None else str(entry.name)
+        reason = self._why_unroutable(frame.source) if code is Code.NO_ROUTE else code.name.lower()
+        self.note(reason, refusal.count, destination=name)
+
+    def _why_unroutable(self, number: int) -> str:
+        entry = self.hub.router.entries.get(number)
+        if entry is None or entry.name.is_instance:
+            return "unknown_id"
+        return "only_origin" if getattr(entry, "members", ()) else "unknown_type"

@@ -1,0 +1,228 @@
+"""SLIM: `dataplane.proto.v1.DataPlaneService/OpenChannel`, as the clients of slim-bindings 3 speak it.
+
+The first message of a stream is a link negotiation; from then on headers are signed with the key of the link. What
+a client publishes becomes a native frame whose envelope carries all that receivers have in common, and each receiver
+gets it signed anew. Sessions are never looked at.
+
+An id stands for an agent only if it is the sender's own. All members of a group subscribe to one and the same id, which
+none of them has made: to the router they take part in the type, and what is for another id of it than a client has
+asked for is held back here. So who publishes to an id with any other fan-out than one reaches everybody who asked for
+it.
+"""
+
+import asyncio
+import itertools
+import struct
+from collections.abc import Container
+
+from agpd import __version__
+from agpd.errors import Code, Refused, describe
+from agpd.gateway.dialects import PREFIXES, Dialect, dialect_of
+from agpd.names import Name
+from agpd.transport.dialect import DialectSession
+from agpd.transport.slim_link import agree
+from agpd.wire import slim
+from agpd.wire.envelope import ContentType, Envelope, pack, unpack
+from agpd.wire.frames import FANOUT_ALL, FANOUT_ANY, FANOUT_LIMIT, encode_data
+from agpd.wire.hashes import Hashes, Names
+from agpd.wire.slim import ANY_ID_BYTES, Address, Dropped, Mac, Publication, Subscription
+
+PATH = slim.PATH
+NEGOTIATION_TIMEOUT_S = 5.0  # as long as a client waits for the answer
+TEXTS_LIMIT = 1024  # names whose texts a client has told
+_COMPONENTS = struct.Struct("<QQQ")
+
+
+class SlimSession(DialectSession[bytes]):
+    """One client. Addresses are targets (`wire.slim.Address`): one with an id is an agent, any other a type."""
+
+    dialect = Dialect.SLIM
+    message_limit_bytes = slim.DELIVERY_LIMIT_BYTES
+
+    def entered(self) -> None:
+        config = self.dialects.config.agp
+        self._broadcasts = frozenset((FANOUT_ALL, *config.broadcast_fanouts))
+        self._metadata_limit = config.metadata_limit_bytes
+        self._frame_ids = itertools.count(1)
+        self._mac: Mac | None = None
+        self._texts: dict[Hashes, Names] = {}
+        # What was subscribed to: target -> the sources that asked for it.
+        self._asked: dict[bytes, set[bytes]] = {}
+        # An address of the router -> the targets that it stands for.
+        self._behind: dict[bytes, set[bytes]] = {}
+        self._spoken: set[bytes] = set()  # its agents
+        self._waiting = asyncio.get_running_loop().call_later(NEGOTIATION_TIMEOUT_S, self._too_late)
+
+    def left(self) -> None:
+        self._waiting.cancel()
+        for names in self._texts.values():
+            self.dialects.spellings.untell(names)
+
+    # ---- the link
+
+    def _negotiate(self, data: bytes) -> None:
+        agreed = agree(slim.read_negotiation(data), __version__)
+        self._waiting.cancel()
+        self._mac = agreed.mac
+        self.send(agreed.reply)
+
+    def _too_late(self) -> None:
+        assert self.link is not None
+        self.hub.end(self.link, Code.HANDSHAKE_TIMEOUT, "no link negotiation")
+
+    # ---- what the client says
+
+    def hear(self, messages: list[bytes]) -> None:
+        """Frames for what is published, all together; what comes between acts in its place."""
+        assert self.link is not None
+        out: list[bytes] = []
+        try:
+            for data in messages:
+                if self._mac is None:
+                    self._negotiate(data)
+                    continue
+                said = slim.read(data, self._mac)
+                if isinstance(said, Publication):
+                    self._publish(said, out)
+                elif isinstance(said, Dropped):
+                    self.note(said.reason, bytes=len(data))
+                else:
+                    self.take(b"".join(out))
+                    out.clear()
+                    if self.link.close_code is not None:
+                        return
+                    self._subscription(said)
+        finally:
+            self.take(b"".join(out))
+
+    def _publish(self, said: Publication, out: list[bytes]) -> None:
+        if said.hinted:
+            self.dialects.counts["hints"] += 1
+        if said.metadata_bytes > self._metadata_limit:
+            self.note("metadata_too_long", bytes=said.metadata_bytes)
+            return
+        try:
+            frame = self._frame(said)
+        except Refused as refused:
+            self.note(refused.code.name.lower(), detail=refused.detail)
+            return
+        assert self.link is not None
+        if len(frame) > self.link.frame_limit:
+            self.note("too_large", bytes=len(frame))
+            return
+        out.append(frame)
+
+    def _frame(self, said: Publication) -> bytes:
+        """A Publish as a native frame. Raises `Refused`."""
+        destination, fanout = said.destination, self._fanout(said.fanout)
+        target = destination.target
+        if destination.id is not None and fanout != FANOUT_ANY:
+            target, fanout = _of_type(target), FANOUT_ALL
+        self._tell_texts(said.source)
+        self._tell_texts(destination)
+        kind, source, number = self.foreign.way(said.source.target, target)
+        self._spoken.add(said.source.target)
+        return encode_data(
+            kind,
+            pack(Envelope(b"", ContentType.BYTES, 0, 0, None, said.body)),
+            destination=number,
+            source=source,
+            id=next(self._frame_ids),
+            fanout=fanout,
+        )
+
+    def _fanout(self, wanted: int) -> int:
+        return FANOUT_ALL if wanted in self._broadcasts else min(wanted, FANOUT_LIMIT)
+
+    def _subscription(self, said: Subscription) -> None:
+        """A Subscribe or Unsubscribe, and the answer if one is wanted."""
+        if said.hinted:
+            self.dialects.counts["hints"] += 1
+        problem = ""
+        try:
+            if said.subscribe:
+                self._subscribe(said.source, said.destination)
+            else:
+                self._unsubscribe(said.source, said.destination)
+        except Refused as refused:
+            problem = describe(refused.code, refused.detail)
+            self.note(refused.code.name.lower(), detail=refused.detail)
+        if said.acknowledge:
+            self.send(slim.acknowledgement(said.acknowledge, problem))
+
+    def _subscribe(self, source: Address, destination: Address) -> None:
+        self._tell_texts(source)
+        self._tell_texts(destination)
+        address = _routed(source, destination)
+        self.foreign.subscribe(source.target, address)
+        self._asked.setdefault(destination.target, set()).add(source.target)
+        self._behind.setdefault(address, set()).add(destination.target)
+
+    def _unsubscribe(self, source: Address, destination: Address) -> None:
+        """Once nobody of this client asks for any of the ids of a type, it takes no part in it any more."""
+        target, address = destination.target, _routed(source, destination)
+        askers = self._asked.get(target, set())
+        askers.discard(source.target)
+        behind = self._behind.get(address, set())
+        if askers or target not in behind:
+            return
+        del self._asked[target]
+        behind.discard(target)
+        if not behind:
+            del self._behind[address]
+            self.foreign.unsubscribe(address)
+
+    # ---- what agents are called
+
+    def _tell_texts(self, address: Address) -> None:
+        """The texts of a name; only of the client's own organization, so that nobody fills another's memory.
+
+        Raises `Refused`.
+        """
+        assert self.link is not None
+        texts, names = self._texts, address.strings
+        if names is None or address.components in texts:
+            return
+        if self.link.principal.organization in ("", names[0]):
+            self.dialects.spellings.tell(names)
+            texts[address.components] = names
+            if len(texts) > TEXTS_LIMIT:
+                self.dialects.spellings.untell(texts.pop(next(iter(texts))))
+
+    def spell(self, address: bytes) -> Name:
+        of_type = self.dialects.spellings.spell(_COMPONENTS.unpack_from(address), self)
+        if address.endswith(ANY_ID_BYTES):
+            return of_type
+        high, low = address[_COMPONENTS.size : -8], address[-8:]
+        return of_type.at(f"{PREFIXES[Dialect.SLIM]}{high[::-1].hex()}{low[::-1].hex()}")
+
+    def uses(self, hashes: Container[int]) -> bool:
+        return any(
+            hash_ in hashes
+            for address in self.foreign.addresses()
+            for hash_ in _COMPONENTS.unpack_from(address)
+        )
+
+    # ---- what the client is told
+
+    def tell(self, kind: int, destination: int, source: int, id_: int, envelope: bytes) -> bytes | None:
+        sender = self.foreign.met.get(source)
+        if sender is None or self._mac is None:
+            return None  # the handle has died on the way here
+        if dialect_of(sender) is not Dialect.SLIM:
+            self.note("other_dialect", source=sender)
+            return None
+        body = unpack(envelope).carried
+        target = slim.target_of(body)
+        if target.endswith(ANY_ID_BYTES) or target in self._asked or target in self._spoken:
+            return self._mac.seal(body)
+        return None  # for another id of a type that it takes part in
+
+
+def _of_type(target: bytes) -> bytes:
+    return target[: -len(ANY_ID_BYTES)] + ANY_ID_BYTES
+
+
+def _routed(source: Address, destination: Address) -> bytes:
+    """For which address of the router a subscription is: an agent's own, or a type."""
+    return destination.target if destination.id == source.id else _of_type(destination.target)
