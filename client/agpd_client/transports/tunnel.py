@@ -198,7 +198,7 @@ class TunnelTransport(asyncio.Transport):
                 break
             if not reading.is_set():
                 await reading.wait()
-            if not self._closing:
+            if message and not self._closing:
                 self._protocol.data_received(unwrap(message))
         return None if self._closing else _lost(*await _end_of(call))
 
