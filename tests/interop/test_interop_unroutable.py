@@ -33,9 +33,10 @@ def test_what_nobody_takes_goes_where_a_route_says(lab: Lab, tmp_path: Path) -> 
     with gateways.agpd(tmp_path) as running, sync.connect(running.native) as gateway:
         there = lab.at(running.url)
         clerk = gateway.create_agent(fresh("clerk"))
-        clerk.set_route("acme/lab/*")
+        nobody = fresh("nobody")
+        clerk.set_route(nobody)
         alice = there.join()
-        alice.tell("whoever you are", fresh("nobody"))
+        alice.tell("whoever you are", nobody)
         message = clerk.receive(timeout=DEADLINE_S)
         assert message.body == b"whoever you are"
         assert message.source.startswith(f"{alice.name}/")
