@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test interop check lint types contracts docs demo bench bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
+.PHONY: help setup test attacks interop check lint types contracts docs demo bench bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +34,11 @@ tenants: setup ## 100,000 random steps of three tenants against the model of wha
 
 interop: setup ## installed AGP clients of others, each in an environment of its own, against a gateway
 	$(BIN)/pytest tests/interop -q -m interop
+
+attacks: setup ## a lying gateway against end-to-end encryption: each attack with 1,000 seeds, every bit of every message, about 15 minutes
+	AGPD_ATTACK_SEEDS=1000 AGPD_FLIP_EVERY=1 AGPD_AEAD_ROUNDS=1000000 AGPD_WINDOW_ROUNDS=1000000 \
+		$(BIN)/pytest tests/unit/crypto/test_crypto_attacks.py tests/unit/crypto/test_crypto_flips.py \
+		tests/unit/crypto/test_crypto_aead.py tests/unit/crypto/test_crypto_replay.py -q
 
 lint: setup ## formatting and lint
 	$(BIN)/ruff format --check .
