@@ -4,6 +4,7 @@ from collections.abc import Container
 
 from scenarios.harness import World
 
+from agpd.control.policy import Policy, Statement
 from agpd.gateway.spellings import Spellings
 from agpd.wire.hashes import Family, Hashes, triple
 
@@ -72,3 +73,18 @@ def test_types_that_go_out_of_use_are_told_as_often_as_they_came() -> None:
         world.agent("acme/other/x/1").unregister()  # something else has to be asked for meanwhile
         spellings.types_changed()
         assert not spellings._told
+
+
+def test_names_that_the_policy_speaks_of_are_known_as_long_as_it_does() -> None:
+    _, spellings = a_world()
+    session = Session(CHAT)
+    spellings.spell(CHAT, session)
+    rule = Statement("acme", ("acme",), "publish", ("acme", "lab", "chat"), allow=False)
+    spellings.policy_changed(Policy.compiled([rule]))
+    assert str(spellings.spell(CHAT, session)) == "acme/lab/chat"
+    heard = session.heard
+    assert heard >= 1
+    spellings.policy_changed(Policy.compiled([rule, Statement("acme", ("acme",), "watch", ())]))
+    assert session.heard == heard
+    spellings.policy_changed(Policy.compiled())
+    assert not spellings._ruled
