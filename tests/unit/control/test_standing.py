@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable
 
+import msgspec
 import pytest
 from conftest import Clock
 from oauth_world import OPERATOR, SETTINGS, World, admin_of
@@ -117,6 +118,28 @@ async def test_what_is_revoked_before_ends_nothing_that_comes_after(world: World
     await world.client()
     clock.advance(1.0)
     assert not world.tokens.is_revoked(await entered(world, shown))
+
+
+async def test_what_is_heard_late_ends_only_what_was_there_then(
+    world: World, store: Store, clock: Clock
+) -> None:
+    """As another gateway hears of a revocation: a second after its commit."""
+    heard = []
+    store.listen(heard.extend)
+    shown = await world.login()
+    before = await entered(world, shown)
+    clock.advance(1.0)
+    await world.client(disabled=True)
+    clock.advance(1.0)
+    await world.client()
+    clock.advance(1.0)
+    after = await entered(world, shown)
+    for access in (before, after):
+        access.ended = False
+    late = [event for event in heard if event.detail.get("revokes") and event.action == "client.update"]
+    detail = {"revokes": [["client", "acme.bot", clock.now - 2.0, clock.now + 1000.0]]}
+    world.tokens._issuing._standings._hear([msgspec.structs.replace(late[0], detail=detail)])
+    assert (world.tokens.is_revoked(before), world.tokens.is_revoked(after)) == (True, False)
 
 
 async def test_it_ends_at_other_gateways_too(world: World, store: Store, clock: Clock) -> None:

@@ -166,6 +166,12 @@ async def test_what_is_no_credential(callers: Callers, headers: list[str]) -> No
     assert await code(callers, call(*headers)) is Code.INVALID_TOKEN
 
 
+async def test_two_good_tokens_are_one_too_many(world: ControlWorld, callers: Callers) -> None:
+    token = await world.token("acme", await world.client("acme.bot", "acme", "acme/*"))
+    await callers.authenticate(call(f"Bearer {token}"))  # control
+    assert await code(callers, call(f"Bearer {token}", f"Bearer {token}")) is Code.INVALID_TOKEN
+
+
 async def test_a_certificate_that_is_no_longer_good(world: ControlWorld, callers: Callers) -> None:
     assert world.authority is not None
     pair = world.issue("acme/*")

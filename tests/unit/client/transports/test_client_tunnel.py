@@ -231,7 +231,12 @@ async def test_a_paused_reader_gets_nothing_and_holds_up_the_other_end() -> None
         protocol.transport.resume_reading()
         assert protocol.transport.is_reading()
         await until(lambda: written > before)
-        protocol.transport.pause_reading()
+        protocol.transport.pause_reading()  # with a read under way
+        before, reads = -1, protocol.reads
+        while written != before:
+            before = written
+            await asyncio.sleep(0.1)
+        assert protocol.reads == reads
         numbers = [
             int.from_bytes(protocol.data[at : at + 4], "big") for at in range(0, len(protocol.data), 65_536)
         ]
