@@ -68,7 +68,7 @@ def test_a_file_may_use_units_and_numbers(tmp_path: Path) -> None:
         ("tsl.key=x", r"unknown section \[tsl\]; did you mean 'tls'\?"),
         (
             "qqq.key=x",
-            r"unknown section \[qqq\]; known are control, grants, limits, listen, log, outbox, tls",
+            r"unknown section \[qqq\]; known are agp, control, grants, grpc, limits, listen, log, outbox, tls",
         ),
         ("limits.mark_bytes=1", r"unknown setting 'mark_bytes' in \[limits\]; it belongs to \[outbox\]"),
         ("native=x", r"unknown setting or section 'native'; it belongs to \[listen\]"),
