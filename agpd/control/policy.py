@@ -58,6 +58,16 @@ class Side:
             for length in range(len(subject)):
                 _put(self._below, verb, subject[:length], subject)
 
+    def prefixes(self) -> Iterator[Prefix]:
+        """Of all names that it speaks of."""
+        for table in (*self.allowed.values(), *self.denied.values()):
+            for subject, objects in table.items():
+                yield subject
+                yield from objects
+        for type_name, callers in self.callers.items():
+            yield type_name
+            yield from callers
+
     def allows(self, verb: str, subject: Prefix, target: Prefix) -> bool:
         """Does one of its grants cover both?"""
         return _covers(self.allowed.get(verb), subject, target)
@@ -113,6 +123,11 @@ class Policy:
         for type_name, patterns in (callers or {}).items():
             sides.setdefault(type_name[0], Side()).callers[type_name] = frozenset(patterns)
         return cls(sides)
+
+    def prefixes(self) -> Iterator[Prefix]:
+        """Of all names that it speaks of, some more than once."""
+        for side in self._sides.values():
+            yield from side.prefixes()
 
     def replaced(self, sides: Mapping[str, Side | None]) -> "Policy":
         """The same with other sides of these organizations; None: it says nothing any more."""

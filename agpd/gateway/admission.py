@@ -1,5 +1,6 @@
 """May this principal do this? Verdicts raise `Refused`; the answers are remembered in handles and flows."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from agpd.config import Limits
@@ -16,6 +17,9 @@ class Policy(Protocol):
 
     def allows_pattern(self, verb: str, subject: Name, target: Pattern) -> bool:
         """The same for the verbs whose object is a pattern: observe, route."""
+
+    def prefixes(self) -> Iterable[tuple[str, ...]]:
+        """Of the names that it speaks of: up to four segments."""
 
     def is_suspended(self, organization: str) -> bool:
         """Is this organization shut out?"""

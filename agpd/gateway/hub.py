@@ -69,6 +69,7 @@ class Hub:
         self.told_by: dict[int, dict[Link, None]] = {}  # handle -> links that it was announced to
         self.refused: Counter[Code] = Counter()
         self.ended: Counter[Code] = Counter()
+        self.policy_changed: Callable[[Policy], object] = _unheard_of
         self.draining = False
         self._review = Review(self)
         self.past_messages_in = 0  # of links that have ended
@@ -113,6 +114,7 @@ class Hub:
     def adopt(self, policy: Policy) -> None:
         """From now on this policy holds; what links hold that it does not allow ends within two seconds."""
         self.admission.policy = policy
+        self.policy_changed(policy)
         self._review.begin()
 
     def reconsider(self, link: Link) -> None:
@@ -455,6 +457,10 @@ def _single(run: Message, frame: bytes) -> Message:
     return Message(
         run.kind, run.flags, run.fanout, run.destination, run.source, frames.id_of(frame), frame, 1
     )
+
+
+def _unheard_of(policy: Policy) -> None:
+    """Where no dialect has other names for what a policy speaks of."""
 
 
 def _unheard() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterable
 from typing import Protocol
 
 from agpd.errors import Refused
+from agpd.gateway.admission import Policy
 from agpd.gateway.directory import SLIM, Directory, is_reserved
 from agpd.gateway.instance_ids import InstanceIds
 from agpd.names import Name
@@ -38,6 +39,7 @@ class Spellings:
         self.ids = InstanceIds()
         self._router = router
         self._told: dict[Name, Names] = {}
+        self._ruled: frozenset[Names] = frozenset()  # what the policy speaks of
         self._spellers: dict[Speller, None] = {}  # who has spelled a hash without text
         self._nameless: set[int] = set()  # such hashes
         self._busy = False
@@ -56,6 +58,21 @@ class Spellings:
                     self._changed(self._tell(name) if in_use else self._untell(name))
         finally:
             self._busy = False
+
+    def policy_changed(self, policy: Policy) -> None:
+        """Tell the directory the names that the policy speaks of: a rule must hold for who is named by hashes too."""
+        ruled = frozenset(_texts(Name(*(*prefix, "", "")[:3])) for prefix in policy.prefixes() if prefix)
+        for names in self._ruled - ruled:
+            self.directory.forget(names, ours=True)
+        known = ruled & self._ruled
+        for names in ruled - known:
+            try:
+                self._changed(self.directory.learn(names, ours=True))
+            except Refused as refused:
+                event(_log, logging.WARNING, "a rule cannot hold for other dialects", reason=refused.detail)
+            else:
+                known |= {names}
+        self._ruled = known
 
     def tell(self, names: Names) -> None:
         """A client has told these texts, until `untell`. Raises `Refused`."""

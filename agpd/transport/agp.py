@@ -76,11 +76,14 @@ class AgpSession(DialectSession[Address]):
         out: list[bytes] = []
         try:
             for data in messages:
-                if len(data) > agp.MESSAGE_LIMIT_BYTES:
-                    self.note("too_large", bytes=len(data))
-                    continue
                 try:
                     said = agp.parse(data, self._metadata_limit)
+                    if (
+                        len(data) > agp.MESSAGE_LIMIT_BYTES
+                        and _forwarded_bytes(said) > agp.MESSAGE_LIMIT_BYTES
+                    ):
+                        self.note("too_large", bytes=len(data))
+                        continue
                     if said.hints:
                         self.dialects.counts["hints"] += 1
                     if said.verb is Verb.PUBLISH:
@@ -238,3 +241,8 @@ class AgpSession(DialectSession[Address]):
 
     def _new_session(self) -> int:
         return next(self._session_ids) % agp.SESSION_ID_LIMIT
+
+
+def _forwarded_bytes(said: Said) -> int:
+    """Length as receivers get it: what was cleared does not count, and it is never longer than what came."""
+    return agp.assembled_bytes(said.carried, said.content_type, len(said.body)) if said.carried else 0

@@ -56,6 +56,8 @@ class Dialects:
         self._clock = clock
         self._noted: dict[str, tuple[float, int]] = {}  # reason -> when it was logged last, how many since
         hub.types_changed = self.spellings.types_changed
+        hub.policy_changed = self.spellings.policy_changed
+        self.spellings.policy_changed(hub.admission.policy)
 
     def note(self, reason: str, count: int = 1, **details: object) -> None:
         """Count it, and log it at most once a second for each reason, with the number of those left out."""

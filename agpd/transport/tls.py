@@ -24,6 +24,11 @@ _REVOCATIONS_ISSUE = "write one with `agpctl pki crl`"
 _GATEWAY_ISSUE = "issue one with `agpctl pki issue gateway`"
 
 
+# The one that all clients of gRPC have: those on its C core, among them Python's, offered no other for long (1.70 did
+# not). Whoever tries X25519 first pays for it with one more round trip at the handshake.
+GRPC_GROUP = "prime256v1"
+
+
 class TlsConfigError(ConfigError):
     """A certificate, key or revocation list cannot be used. Names the file, the fault and the way out."""
 
@@ -51,13 +56,15 @@ def server_context(
     *,
     verify: ssl.VerifyMode = ssl.CERT_REQUIRED,
     alpn: Sequence[str] = (),
+    group: str = "X25519",
 ) -> ssl.SSLContext:
     """A context for an agent-facing listener.
 
     `cas` are PEM bundles of the authorities whose clients are let in; `crl` holds one revocation list of each
     of them, and only leaf certificates are looked up in it. With `verify` CERT_OPTIONAL clients may come without a
     certificate; one that is shown is checked all the same. `alpn`: the protocols to choose from; the handshake of a
-    client that offers none of them succeeds, and it has chosen none. Raises `TlsConfigError`.
+    client that offers none of them succeeds, and it has chosen none. `group` is that of the key exchange, as OpenSSL
+    names it. Raises `TlsConfigError`.
     """
     authorities = _authorities(cas)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -67,7 +74,7 @@ def server_context(
     context.options |= ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     # Python 3.11 takes one group; left alone it offers P-521 and X448 too.
-    context.set_ecdh_curve("X25519")
+    context.set_ecdh_curve(group)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     _load_own(context, certificate, key)
@@ -213,7 +220,7 @@ class Certificates:
         )
         files = (self._certificate, self._key, self._cas, self._crl)
         optional = server_context(*files, verify=ssl.CERT_OPTIONAL)
-        grpc = server_context(*files, verify=ssl.CERT_OPTIONAL, alpn=("h2",))
+        grpc = server_context(*files, verify=ssl.CERT_OPTIONAL, alpn=("h2",), group=GRPC_GROUP)
         return _Loaded(context, optional, grpc, profile, revoked, [_life(crl) for crl in lists])
 
 

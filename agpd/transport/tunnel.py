@@ -67,6 +67,7 @@ class TunnelCall:
     def _open(self, principal: Principal) -> None:
         self._protocol = NativeProtocol(self._hub, None, principal)
         self._call.begin(ACCEPTED)
+        self._call.send(b"")  # nginx, where it ends TLS, keeps the head until something follows it
         self._protocol.connection_made(cast(asyncio.Transport, self))
         self._call.resume_reading()
 

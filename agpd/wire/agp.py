@@ -239,7 +239,7 @@ def checked(carried: bytes, metadata_limit_bytes: int = METADATA_LIMIT_BYTES) ->
 
     Raises `Fatal(MALFORMED_FRAME)`, also for another dialect's, and `Refused(TOO_LONG_FOR_RECEIVER)`.
     """
-    if len(carried) < _HEAD_START or carried[:1] != DIALECT or len(carried) < _HEAD_START + carried[1]:
+    if len(carried) < _HEAD_START or carried[:1] != DIALECT:  # a length that is wrong does not parse
         raise Fatal(Code.MALFORMED_FRAME, "what is carried is not AGP")
     said = parse(assemble(carried, "", b""), metadata_limit_bytes)
     if said.verb is not Verb.PUBLISH:  # in what should be metadata

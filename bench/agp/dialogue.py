@@ -1,4 +1,4 @@
-"""What agents of AGP say: one name and its instances, and messages to it that differ in nothing but number and payload."""
+"""What agents of AGP say: one name, its instances, and messages that differ in nothing but number and payload."""
 
 import random
 
@@ -16,7 +16,10 @@ FIRST_NUMBER = 1 << 14  # up to 2^21 a varint of three bytes, so that all messag
 def name(kind: str, id_: int | None = None) -> pb.Name:
     """As a client writes it."""
     return pb.Name(
-        organization=siphash(ORGANIZATION), namespace=siphash(NAMESPACE), agent_type=siphash(kind), agent_id=id_
+        organization=siphash(ORGANIZATION),
+        namespace=siphash(NAMESPACE),
+        agent_type=siphash(kind),
+        agent_id=id_,
     )
 
 
@@ -44,5 +47,6 @@ def messages(source_id: int, to: int | None, fanout: int, size: int) -> list[byt
     """Distinct messages of equal length, as many as a pool has."""
     chance = random.Random(source_id)
     return [
-        publish(source_id, to, fanout, FIRST_NUMBER + number, chance.randbytes(size)) for number in range(POOL)
+        publish(source_id, to, fanout, FIRST_NUMBER + number, chance.randbytes(size))
+        for number in range(POOL)
     ]

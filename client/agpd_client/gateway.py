@@ -49,15 +49,17 @@ def connect(
 ) -> "Gateway":
     """A gateway object, not yet connected: `async with agp.connect() as gateway`, or `await gateway.open()`.
 
-    `url`: `agp://host:port` (TLS), `agp+tcp://host:port` (plaintext) or `local://name` (in this process); left out,
-    AGP_URL, else agp://127.0.0.1:7420. `certificate`, `key`, `ca`: PEM files; left out, AGP_CERTIFICATE, AGP_KEY and
-    AGP_CA, else on loopback the files of `agpd dev`. `name` is shown in the gateway's log. `agent` names the default
-    agent, as which the gateway object itself sends and receives. `control` is `host:port` of the control plane, for
-    `gateway.registry`; left out, AGP_CONTROL, else the gateway's host with port 46357. `credentials` gets access
-    tokens, and renews them; `token` is one, or a function that returns one, which may be async; both left out,
-    AGP_TOKEN, else AGP_ISSUER with AGP_CLIENT_ID and AGP_CLIENT_SECRET, else there is no token. `buffer_bytes` bounds
-    what is kept for sending, while the carrier is full or there is no connection. `chance` spreads reconnects and
-    renewals.
+    `url`: `agp://host:port` (TLS), `agp+tcp://host:port` (plaintext), through gRPC `agp+grpc://host:port` (TLS) and
+    `agp+grpc+tcp://host:port` (plaintext), or `local://name` (in this process); left out, AGP_URL, else
+    agp://127.0.0.1:7420.
+    `certificate`, `key`, `ca`: PEM files; left out, AGP_CERTIFICATE, AGP_KEY and AGP_CA, else on loopback the files of
+    `agpd dev`. Through gRPC an access token may take the place of certificate and key. `name` is shown in the gateway's
+    log. `agent` names the default agent, as which the gateway object itself sends and receives. `control` is
+    `host:port` of the control plane, for `gateway.registry`; left out, AGP_CONTROL, else the gateway's host with port
+    46357. `credentials` gets access tokens, and renews them; `token` is one, or a function that returns one, which may
+    be async; both left out, AGP_TOKEN, else AGP_ISSUER with AGP_CLIENT_ID and AGP_CLIENT_SECRET, else there is no
+    token. `buffer_bytes` bounds what is kept for sending, while the carrier is full or there is no connection. `chance`
+    spreads reconnects and renewals.
     Raises `ValueError` for a wrong URL or credentials that cannot be used.
     """
     address = parse_url(url or os.environ.get("AGP_URL") or DEFAULT_URL)

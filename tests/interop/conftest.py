@@ -17,9 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.interop)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agpd]:
-    """A gateway in plaintext that all tests of the session use who have nothing against company."""
+    """A gateway in plaintext that all tests of a module use who have nothing against company."""
     with gateways.agpd(tmp_path_factory.mktemp("gateway")) as running:
         yield running
 

@@ -33,6 +33,11 @@ class Agpd:
         self.http = f"{'https' if secure else 'http'}://{said.get('http', '')}"
         self.native = f"{'agp' if secure else 'agp+tcp'}://{process.address[0]}:{process.address[1]}"
 
+    def stop(self) -> int:
+        """End it in order; returns how many connections it has accepted."""
+        self.process.stop()
+        return sum(record["accepted"] for record in self.process.log.find("no longer listening"))
+
 
 @contextmanager
 def agpd(

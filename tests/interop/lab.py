@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dialogue
 import wheels
@@ -39,6 +40,8 @@ class Lab:
         """The worker of a wheel; `alone` names one of several."""
         found = self._workers.get(wheel + alone)
         if found is None or found.process.poll() is not None:
+            if found is not None:
+                found.close()
             found = self._workers[wheel + alone] = Worker(wheels.python(wheel), "agp.py")
         return found
 
@@ -50,8 +53,16 @@ class Lab:
         worker = self.worker(wheel, alone)
         return dialogue.join(worker, name or fresh("agent"), config, **options)  # type: ignore[arg-type]
 
+    def join_many(self, count: int, name: str) -> list[Agent]:
+        """So many agents of one name, at once: agpd lets those who come in a throng wait a little."""
+        with ThreadPoolExecutor(count) as threads:
+            agents = list(threads.map(lambda _: self.join(name=name, settle=False), range(count)))
+        for agent in agents:
+            agent.settle()
+        return agents
+
     def leave_all(self) -> None:
-        """Close the streams of all agents."""
+        """Close the streams of all agents, wherever they are."""
         for worker in self._workers.values():
             if worker.process.poll() is None:
-                worker.call("leave_all")
+                worker.call("leave_all", endpoint=self.endpoint)

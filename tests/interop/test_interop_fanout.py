@@ -12,7 +12,7 @@ SIXTY = {0: 60, 1: 1, 2: 2, 3: 3, 5: 5, 49: 49, 50: 60, 51: 51, 60: 60, 256: 60}
 @pytest.mark.parametrize("expected", [FIVE, SIXTY], ids=["5 instances", "60 instances"])
 def test_as_many_different_instances_get_it(lab: Lab, expected: dict[int, int]) -> None:
     kind = fresh("member")
-    members = [lab.join(name=kind) for _ in range(expected[0])]
+    members = lab.join_many(expected[0], kind)
     alice = lab.join()
     alice.route(kind)
     session = alice.session()

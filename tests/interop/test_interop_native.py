@@ -1,5 +1,6 @@
 """Agents of agpd's own SDK and agents of AGP clients, in one gateway: neither sees that the other speaks otherwise."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -46,7 +47,10 @@ def test_an_agp_message_reaches_a_native_agent_whose_answer_finds_back(
     alice.tell("hello", bob.name.rpartition("/")[0])
     message = bob.receive(timeout=TIMEOUT_S)
     assert message.body == b"hello"
-    assert message.source.startswith(f"{alice.name}/")
+    # Clients before 0.3.2 send no text, only hashes; so its type has no other name than its hash.
+    nameless = wheel in ("agp-0.2.4", "agp-0.3.0")
+    kind = r"acme/lab/h-[0-9a-f]{16}" if nameless else re.escape(alice.name)
+    assert re.fullmatch(kind + "/agp-[0-9a-f]{16}", message.source)
     bob.publish(message.source, b"hello yourself")
     assert [answer.text for answer in alice.take()] == ["hello yourself"]
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gateways
 import pytest
 from lab import Lab, fresh
+from scenarios.process import World
 from tolerances import asked_again
 from wheels import absent
 
@@ -114,3 +116,29 @@ def test_it_asks_clients_in_python(lab: Lab, address: str) -> None:
     clerk = lab.join(name=fresh("clerk"))
     clerk.answer_all()
     assert node("asker.js", clerk.name, AGP_ADDRESS=address) == "answer: HOW ARE YOU\ntold: GOOD TO HEAR\n"
+
+
+def test_over_tls_with_a_certificate(tmp_path: Path) -> None:
+    world = World(tmp_path / "pki")
+    pair = world.issue("acme/*", "acme")
+    with gateways.agpd(tmp_path, world) as running:
+        where = {
+            "AGP_ADDRESS": running.address.replace("127.0.0.1", "localhost"),
+            "AGP_CA": str(world.directory / "ca.pem"),
+            "AGP_CERTIFICATE": str(pair.certificate),
+            "AGP_KEY": str(pair.key),
+        }
+        name = "acme/demo/secure"
+        with shouter(name, **where):
+            assert node("asker.js", name, **where) == "answer: HOW ARE YOU\ntold: GOOD TO HEAR\n"
+        running.stop()
+
+
+def test_it_comes_back_after_a_crash_of_the_gateway(lab: Lab, tmp_path: Path) -> None:
+    port, name = gateways.free_port(), fresh("shouter")
+    with gateways.agpd(tmp_path, port=port) as first, shouter(name, AGP_ADDRESS=first.address) as number:
+        first.process.process.kill()
+        first.process.process.wait()
+        with gateways.agpd(tmp_path, port=port) as second:
+            lab.at(second.url).join().until_answered(name, number)
+            lab.leave_all()

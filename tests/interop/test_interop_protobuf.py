@@ -12,7 +12,7 @@ from wheels import python
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("5.29", "7.36")
-MESSAGES = [f"tests/unit/wire/test_{name}.py" for name in ("agp", "hashes", "slim", "tunnel")]
+MESSAGES = [f"tests/unit/wire/test_{name}.py" for name in ("agp", "hashes", "slim", "wire_tunnel")]
 LOAD = """
 import grpc, google.protobuf
 from google.protobuf.internal import api_implementation

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dialogue
+import gateways
 import pytest
 from dialogue import Agent, Failed
 from lab import Lab, fresh
 from office import Office, Secret, open_office
+from scenarios.process import World
 from wheels import AGP, LATEST, SLIM_OLD
 
 KEEPALIVE_S = 10.0
@@ -121,7 +123,7 @@ def test_a_wrong_secret_gives_no_stream(lab: Lab, office: Office, ca: str, secre
 def test_a_certificate_of_another_authority_gives_no_stream(
     lab: Lab, office: Office, ca: str, tmp_path: Path
 ) -> None:
-    other = type(office.world)(tmp_path).issue("acme/lab/*", "stranger")
+    other = World(tmp_path).issue("acme/lab/*", "stranger")
     pair = {"cert_file": str(other.certificate), "key_file": str(other.key)}
     refused(lab, office, tls={"ca_file": ca, **pair})
 
@@ -129,7 +131,7 @@ def test_a_certificate_of_another_authority_gives_no_stream(
 def test_a_client_refuses_a_gateway_that_it_does_not_trust(
     lab: Lab, office: Office, pair: dict[str, str], tmp_path: Path
 ) -> None:
-    other = type(office.world)(tmp_path)
+    other = World(tmp_path)
     refused(lab, office, tls={"ca_file": str(other.directory / "ca.pem"), **pair})
 
 
@@ -148,13 +150,18 @@ def test_an_agent_cannot_speak_as_one_that_its_certificate_does_not_name(
     assert bob.waiting() == []
 
 
-def test_pings_each_second_end_nothing(lab: Lab, office: Office, ca: str, pair: dict[str, str]) -> None:
+def test_pings_each_second_end_nothing(lab: Lab, tmp_path: Path) -> None:
+    world = World(tmp_path / "pki")
+    pair = world.issue("acme/lab/*", "acme-lab")
+    tls = {"ca_file": str(world.directory / "ca.pem")}
+    tls |= {"cert_file": str(pair.certificate), "key_file": str(pair.key)}
     keepalive = {"http2_keepalive": "1s", "timeout": "1s", "keep_alive_while_idle": True}
-    opened = office.gateway.process.log.find("opened")
-    bob, alice = talk(lab, office, tls={"ca_file": ca, **pair}, keepalive=keepalive)
-    count = len(office.gateway.process.log.find("opened"))
-    assert count > len(opened)
-    time.sleep(KEEPALIVE_S)  # nothing to wait for: nothing may happen
-    alice.tell("still here", bob.name)
-    assert [message.text for message in bob.take()] == ["still here"]
-    assert len(office.gateway.process.log.find("opened")) == count
+    with gateways.agpd(tmp_path, world) as running:
+        config: dict[str, object] = {"endpoint": running.url, "tls": tls, "keepalive": keepalive}
+        bob, alice = (dialogue.join(lab.worker(), fresh(name), config) for name in ("bob", "alice"))
+        time.sleep(KEEPALIVE_S)  # nothing to wait for: nothing may happen
+        alice.tell("still here", bob.name)
+        assert [message.text for message in bob.take()] == ["still here"]
+        lab.leave_all()
+        # Two agents, and the one that `settle` needs: nobody has come twice.
+        assert running.stop() == 3

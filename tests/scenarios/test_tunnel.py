@@ -15,6 +15,7 @@ import test_sdk_connection
 import test_sdk_tokens
 import test_sdk_verbs
 from control_world import OPERATOR, control_world
+from ctl import Ctl
 from test_sdk_tokens import Sleeper, event_of
 
 import agpd_client as agp
@@ -280,6 +281,23 @@ async def test_a_gateway_with_workers_serves_tunnels_too() -> None:
 async def test_without_a_gateway_there() -> None:
     with pytest.raises(agp.ConnectError, match=r"no gateway at 127\.0\.0\.1:9: start one with `agpd dev`"):
         await agp.connect("agp+grpc+tcp://127.0.0.1:9").open()
+
+
+def test_the_command_line(plain_in_a_thread: str, tmp_path: Path) -> None:
+    ctl = Ctl({"AGP_URL": plain_in_a_thread, "XDG_CONFIG_HOME": str(tmp_path)}, tmp_path, "")
+    ready = threading.Event()
+
+    def answer() -> None:
+        with agp.sync.connect(plain_in_a_thread, agent="acme/dev/b") as gateway:
+            ready.set()
+            gateway.receive(timeout=20).reply("back")
+
+    done = threading.Thread(target=answer)
+    done.start()
+    assert ready.wait(10)
+    assert "back" in ctl("request", "acme/dev/b", "there")
+    done.join()
+    assert "NO_ROUTE" in ctl.fails("pub", "acme/dev/nobody", "x", "--url", plain_in_a_thread)
 
 
 def test_the_blocking_facade(plain_in_a_thread: str) -> None:

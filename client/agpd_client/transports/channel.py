@@ -28,6 +28,7 @@ OPTIONS = [
     # The native connection knows no proxy either.
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.http2.max_frame_size", 65_536),
 ]
 
 

@@ -6,7 +6,7 @@ leaks. What was written in one turn of the loop goes out in one message, or in s
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from agpd.errors import Code, Fatal, code_of
@@ -25,11 +25,8 @@ HIGH_BYTES = 64 * 1024
 CLOSE_TIMEOUT_S = 2.0
 # Texts of gRPC's core; what matches none of them is told as it is.
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification", "Peer name")
-_NOT_GRPC = ("Failed parsing HTTP/2", "ALPN")
+_NOT_GRPC = ("Failed parsing HTTP/2", "http1.x", "ALPN")
 _ENDED = ("Socket closed", "Connection reset")
-_WRITE_FAILED = "Internal error from Core"
-CHECK_S = 0.005
-PATIENCE = 200  # checks
 
 
 async def connect(
@@ -201,38 +198,46 @@ class TunnelTransport(asyncio.Transport):
                 break
             if not reading.is_set():
                 await reading.wait()
-            if not self._closing:
+            if message and not self._closing:
                 self._protocol.data_received(unwrap(message))
         return None if self._closing else _lost(*await _end_of(call))
 
     async def _write_all(self) -> None:
         """Write what is queued, whenever there is something; after `close` end our direction."""
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader knows why
-            while True:
-                while self._chunks:
-                    await self._write_queued()
-                if self._closing:
+        send = _sender(self._call)
+        while True:
+            while self._chunks:
+                for piece in self._pieces():
+                    try:
+                        await send(wrap(piece))
+                    except Exception:
+                        return  # the call is over; the reader learns why
+                    self._sent(len(piece))
+            if self._closing:
+                with contextlib.suppress(Exception):
                     await self._call.done_writing()
-                    self._cut = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._call.cancel)
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+                self._cut = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._call.cancel)
+                return
+            self._wake.clear()
+            await self._wake.wait()
 
-    async def _write_queued(self) -> None:
+    def _pieces(self) -> Iterator[bytes]:
+        """What is queued now, in pieces for one message each. A short rest goes with the piece before it."""
         chunks, self._chunks = self._chunks, []
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         start, size = 0, len(data)
         while start < size:
-            # A short rest goes with the piece before it.
             end = start + FRAMES_RECOMMENDED_BYTES
             if size - end < FRAMES_RECOMMENDED_BYTES // 2:
                 end = size
-            await self._call.write(wrap(data[start:end] if end - start < size else data))
-            self._queued -= end - start
+            yield data[start:end] if end - start < size else data
             start = end
-            if self._writer_paused and self._queued <= self._low:
-                self._writer_paused = False
-                self._protocol.resume_writing()
+
+    def _sent(self, size: int) -> None:
+        self._queued -= size
+        if self._writer_paused and self._queued <= self._low:
+            self._writer_paused = False
+            self._protocol.resume_writing()
 
     async def _end(self, writer: "asyncio.Task[None]") -> None:
         self._closing = True
@@ -254,12 +259,17 @@ async def _discard(call: Any, channel: Any) -> None:
 
 async def _end_of(call: Any) -> tuple[Any, str | None, Any]:
     """Status, text and trailing metadata, once the call has ended."""
-    patience = PATIENCE
-    # A write that fails because the call has ended takes the place of the status, until that has come.
-    while await call.details() == _WRITE_FAILED and patience:
-        patience -= 1
-        await asyncio.sleep(CHECK_S)
     return await call.code(), await call.details(), await call.trailing_metadata()
+
+
+def _sender(call: Any) -> Callable[[bytes], Awaitable[None]]:
+    """`write` of a call, one layer deeper.
+
+    When `write` fails because the other end has ended the call, it puts a status of its own in the place of that of the
+    other end, and what has come and was not read is lost too.
+    """
+    deeper = getattr(getattr(call, "_cython_call", None), "send_serialized_message", None)
+    return deeper or call.write  # type: ignore[no-any-return]
 
 
 def _code_in(trailing: Any) -> Code | None:
@@ -311,4 +321,6 @@ def _unavailable(text: str, address: Address, files: tls.Credentials | None) -> 
 
 def _reason(text: str) -> str:
     """The part that says something, of what gRPC's core says of a handshake."""
-    return text.rpartition("OPENSSL_internal:")[2].removesuffix(": OK")
+    if "OPENSSL_internal:" in text:
+        return text.rpartition("OPENSSL_internal:")[2].removesuffix(": OK")
+    return text.rpartition(": ")[2].rstrip(".")

@@ -230,11 +230,13 @@ class Commands:
         """Close the stream of an agent."""
         await self.agents.pop(agent).leave()
 
-    async def leave_all(self) -> None:
-        """Close all streams."""
-        everybody = [*self.agents.values(), *self._lighthouses.values()]
+    async def leave_all(self, endpoint: str) -> None:
+        """Close the streams of all agents; lighthouses at `endpoint` stay, for the next test."""
+        everybody = list(self.agents.values())
         self.agents.clear()
-        self._lighthouses.clear()
+        for key, one in list(self._lighthouses.items()):
+            if one.config["endpoint"] != endpoint:
+                everybody.append(self._lighthouses.pop(key))
         await asyncio.gather(*(agent.leave() for agent in everybody))
 
     async def serve(self, address: str) -> None:

@@ -194,6 +194,33 @@ def test_no_text_in_use_goes():
     directory.learn(("umbrella", "dev", "b"))
 
 
+def test_a_text_that_is_used_again_is_not_idle():
+    directory = known(("acme", "dev", "a"), ("acme", "dev", "b"), texts_per_organization_limit=3)
+    for kind in "ab":
+        directory.forget(("acme", "dev", kind))
+    directory.learn(("acme", "dev", "a"))
+    directory.learn(("acme", "dev", "c"))
+    assert directory.name(triple(SIP, ("acme", "dev", "a"))).type == "a"
+    assert directory.name(triple(SIP, ("acme", "dev", "b"))).type == nameless(siphash("b"))
+
+
+def test_no_more_go_than_must_where_both_limits_are_reached():
+    directory = known(
+        ("acme", "a"), ("acme", "b"), ("umbrella", "c"), texts_limit=3, texts_per_organization_limit=2
+    )
+    for names in (("umbrella", "c"), ("acme", "a"), ("acme", "b")):
+        directory.forget(names)
+    directory.learn(("acme", "d"))
+    assert len(directory) == 3
+    assert directory.name(triple(SIP, ("umbrella", "c", "c"))).namespace == "c"
+
+
+def test_an_organization_of_which_nothing_is_kept_goes_with_its_last_user():
+    directory = known(("acme", "x" * 256))
+    assert directory.forget(("acme", "x" * 256)) == {siphash("acme"), xxhash64("acme")}
+    assert directory.name(triple(SIP, CHAT)).organization == nameless(siphash("acme"))
+
+
 def test_what_is_about_to_be_used_does_not_go():
     directory = known(("acme", "dev"), ("acme", "old"), texts_per_organization_limit=2)
     directory.forget(("acme", "dev"))

@@ -330,6 +330,15 @@ def test_a_reload_changes_the_contexts_of_optional_clients_too(world, kind):
     assert before != after == der_of(world.gateway)
 
 
+@pytest.mark.parametrize("offered", ["prime256v1", None])
+def test_grpc_is_spoken_with_clients_that_have_p_256_alone_and_with_others(world, offered):
+    client = world.client(world.agent)
+    if offered is not None:
+        client.set_ecdh_curve(offered)
+    server, _ = converse(certificates_of(world).grpc.context, client)
+    assert server.version() == "TLSv1.3"
+
+
 def test_grpc_negotiates_http2_and_nothing_else(world):
     certificates = certificates_of(world)
     for offered, chosen in ((["h2", "http/1.1"], "h2"), (["http/1.1"], None), (None, None)):

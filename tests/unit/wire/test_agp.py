@@ -342,6 +342,13 @@ def test_what_is_carried_by_nobody_is_malformed(data):
     assert caught.value.code is Code.MALFORMED_FRAME
 
 
+def test_what_another_dialect_carries_is_not_taken_for_agp():
+    carried = parse(publish().SerializeToString()).carried
+    for data in (b"\x02" + carried[1:], carried[:-1]):
+        with pytest.raises(Fatal):
+            agp.checked(data)
+
+
 def test_a_subscribe_cannot_hide_in_the_metadata():
     carried = parse(publish().SerializeToString()).carried + bytes.fromhex(VECTORS["connect_0.3.5"])
     with pytest.raises(Fatal):

@@ -12,6 +12,9 @@ from agpd_client.transports.address import Address, parse_url
         ("agp://gw.example", ("tls", "gw.example", 7420), False),
         ("agp+tcp://[::1]:9", ("tcp", "::1", 9), True),
         ("agp+tcp://localhost", ("tcp", "localhost", 7420), True),
+        ("agp+grpc://gw.example", ("tunnel", "gw.example", 46357), False),
+        ("agp+grpc://127.0.0.1:7", ("tunnel", "127.0.0.1", 7), True),
+        ("agp+grpc+tcp://[::1]", ("tunnel+tcp", "::1", 46357), True),
         ("local://", ("local", "", 0), True),
         ("local://x", ("local", "x", 0), True),
     ],
@@ -30,3 +33,18 @@ def test_good(url: str, address: tuple[str, str, int], loopback: bool) -> None:
 def test_bad(url: str) -> None:
     with pytest.raises(ValueError, match="gateway URL"):
         parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "has_tls", "is_tunnel"),
+    [
+        ("agp://gw.example:1", True, False),
+        ("agp+tcp://gw.example:1", False, False),
+        ("agp+grpc://gw.example:1", True, True),
+        ("agp+grpc+tcp://[::1]:1", False, True),
+        ("local://x", False, False),
+    ],
+)
+def test_what_carries_it(url: str, has_tls: bool, is_tunnel: bool) -> None:
+    parsed = parse_url(url)
+    assert (parsed.has_tls, parsed.is_tunnel, parsed.url) == (has_tls, is_tunnel, url)

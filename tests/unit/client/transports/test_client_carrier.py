@@ -19,8 +19,10 @@ from agpd_client.transports.carrier import Carrier
 
 async def test_plaintext_to_elsewhere_warns_once() -> None:
     carrier._warned.clear()
-    with pytest.warns(UserWarning, match="everyone on the way"):
+    with pytest.warns(UserWarning, match=r"agp\+tcp://gw\.example:1 is .* everyone on the way.*use agp://"):
         carrier.warn_of_plaintext(Address("tcp", "gw.example", 1))
+    with pytest.warns(UserWarning, match=r"agp\+grpc\+tcp://gw\.example:1 is .*use agp\+grpc://"):
+        carrier.warn_of_plaintext(Address("tunnel+tcp", "gw.example", 1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         carrier.warn_of_plaintext(Address("tcp", "gw.example", 1))
@@ -122,4 +124,10 @@ def test_renewed_files_are_not_used_before_the_next_connection(tmp_path: Path) -
 
 
 def test_without_tls_there_are_no_files() -> None:
-    assert Carrier(Address("tcp", "127.0.0.1", 1)).pem() is None
+    for kind in ("tcp", "tunnel+tcp"):
+        assert Carrier(Address(kind, "127.0.0.1", 1)).pem() is None
+
+
+def test_what_is_not_in_use_is_not_named() -> None:
+    bare = Carrier(Address("tunnel", "gw.example", 1))
+    assert bare.describe() == " (certificate none, authorities of the system)"

@@ -29,6 +29,14 @@ def test_it_has_tls_where_the_gateway_has() -> None:
     assert control_address(parse_url("agp+tcp://gw.example"), None, {}).carrier == "tcp"
 
 
+def test_it_is_where_the_tunnel_is() -> None:
+    assert control_address(parse_url("agp+grpc://gw.example:99"), None, {}) == Address(
+        "tls", "gw.example", 99
+    )
+    assert control_address(parse_url("agp+grpc+tcp://gw.example"), None, {}).port == 46357
+    assert control_address(parse_url("agp+grpc://gw.example:99"), "mine:2", {}).host == "mine"
+
+
 @pytest.mark.parametrize("wrong", ["https://mine:2", "mine:x", "mine:2/x", ":", "a b:1:2"])
 def test_a_wrong_address_says_how_to_write_it(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"write host:port, such as 127\.0\.0\.1:46357"):

@@ -25,6 +25,24 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         credentials(HERE, None, None, None, {"AGPD_STATE_DIR": str(tmp_path)})
 
 
+def test_in_a_tunnel_a_token_may_take_the_place_of_the_certificate(tmp_path: Path) -> None:
+    here, away = Address("tunnel", "127.0.0.1", 1), Address("tunnel", "gw.example", 1)
+    assert credentials(away, None, None, None, {}) == ("", "", "")
+    assert credentials(away, None, None, "a", {}) == ("", "", "a")
+    assert credentials(away, "c", "k", None, {}) == ("c", "k", "")
+    assert credentials(here, None, None, None, {"AGP_CA": "a"}) == ("", "", "a")
+    for address in (here, away):
+        with pytest.raises(Unauthorized, match=r"key \(AGP_KEY\)"):
+            credentials(address, "c", None, "a", {})
+    with pytest.raises(Unauthorized, match=r"ca \(AGP_CA\) is missing"):
+        credentials(here, "c", "k", None, {})
+    with pytest.raises(ConnectError, match="agpd dev"):
+        credentials(here, None, None, None, {"AGPD_STATE_DIR": str(tmp_path)})
+    context = client_context(Credentials("", "", ""))
+    assert context.check_hostname
+    assert read(Credentials("", "", "")).certificate == b""
+
+
 def test_development_files_are_for_loopback(tmp_path: Path) -> None:
     directory = development_directory({"AGPD_STATE_DIR": str(tmp_path)})
     directory.mkdir()

@@ -213,6 +213,7 @@ async def test_large_writes_leave_in_messages_of_the_recommended_size(world: Wor
 async def test_the_head_of_the_answer_tells_who_is_let_in_before_anything_is_said(world: World) -> None:
     welcome, refused = await world.dial(), await world.dial("made up")
     assert dict(iter(await welcome.call.initial_metadata())) == {"agpd-native": "1"}
+    assert await welcome.call.read() == b"", "something follows the head, for proxies that wait for it"
     assert dict(iter(await refused.call.initial_metadata())) == {}
 
 
