@@ -336,3 +336,13 @@ def test_messages_under_a_withdrawn_prekey_are_refused_after_a_minute(three):
     three.now_s += 61
     with pytest.raises(Expired):
         three.open(three.b, three.first(three.a, B_TYPE, b""))
+
+
+def test_the_key_of_the_handshake_must_be_the_certified_one(three):
+    identity = three.a.identity
+    three.a.certify(
+        Identity(A, identity.signing, Identity.generate(A, three.chance).exchange, identity.chain)
+    )
+    with pytest.raises(UntrustedKey) as refused:
+        three.open(three.b, three.first(three.a, B_TYPE, b""))
+    assert refused.value.cause is Cause.CHAIN
