@@ -19,6 +19,7 @@ class Dialect(enum.IntEnum):
 
 
 # What SLIM clients say to each other can be read by nobody else, and is not passed on to others.
+SLIM = "slim-"  # of types that are hashed as SLIM does it
 PREFIXES = {Dialect.AGP: "agp-", Dialect.SLIM: SEPARATE_INSTANCE}
 
 

@@ -16,12 +16,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from agpd.errors import Code, Refused
+from agpd.gateway.dialects import SLIM as SLIM
 from agpd.names import NAME_LIMIT, Name, is_segment
 from agpd.wire.hashes import Family, Hashes, component
 
 TEXTS_LIMIT = 65536
 TEXTS_PER_ORGANIZATION_LIMIT = 4096
-SLIM = "slim-"
 
 _NAMELESS = re.compile(r"h-[0-9a-f]{16}\Z", re.ASCII)
 _Key = tuple[str, str]  # organization and text

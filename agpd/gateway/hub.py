@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agpd.errors import CATALOGUE, Code, Fatal, Refused
 from agpd.gateway.admission import Admission, Policy
-from agpd.gateway.directory import SLIM
+from agpd.gateway.dialects import SLIM
 from agpd.gateway.link import EVERY_KIND, Entry, Flow, Link
 from agpd.gateway.outbox import Clock, Crowd, OutboxLimits
 from agpd.gateway.principal import Principal
