@@ -1,6 +1,14 @@
 """The client's side of SLIM, written from the specification and not from what the gateway computes."""
 
+import asyncio
+import os
 import struct
+from typing import Any
+
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+import grpc.aio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from agpd._proto import slim_pb2 as pb
 from agpd.wire import hashes, slim
@@ -145,3 +153,96 @@ def check_strictly(data: bytes, descriptor: object) -> None:
             check_strictly(value, known.message_type)
         elif known.type == known.TYPE_STRING:
             value.decode()
+
+
+DEADLINE_S = 5.0
+
+
+class Peer:
+    """One stream to a gateway. `id` is the peer's own, of its name `org/ns/type`."""
+
+    def __init__(self, call: Any, name_: str = "", id_: "tuple[int, int]" = (1, 1)) -> None:
+        self.call = call
+        self.name, self.id = name_, id_
+        self.mac: slim.Mac | None = None
+        self.private = X25519PrivateKey.generate()
+        self._numbers = 0
+
+    def negotiation(self, **changes: object) -> pb.Message:
+        """The first message."""
+        fields = {
+            "link_id": f"link of {self.name}",
+            "version": "3.4.6",
+            "public_key": self.private.public_key().public_bytes_raw(),
+            "connection_type": 2,
+            "node_id": "node",
+        }
+        return pb.Message(link=pb.Link(link_negotiation=pb.Negotiation(**{**fields, **changes})))
+
+    async def say(self, message: pb.Message | bytes) -> None:
+        """As it is."""
+        await self.call.write(message if isinstance(message, bytes) else message.SerializeToString())
+
+    async def read(self) -> pb.Message:
+        """The next message. Raises `EOFError` at the end of the stream."""
+        async with asyncio.timeout(DEADLINE_S):
+            data = await self.call.read()
+        if data is grpc.aio.EOF:
+            raise EOFError
+        check_strictly(data, pb.Message.DESCRIPTOR)
+        return pb.Message.FromString(data)
+
+    async def negotiate(self) -> pb.Negotiation:
+        """Agree on the link's key; returns the answer."""
+        asked = self.negotiation()
+        await self.say(asked)
+        answer = (await self.read()).link.link_negotiation
+        link_id = asked.link.link_negotiation.link_id
+        secret = self.private.exchange(X25519PublicKey.from_public_bytes(answer.public_key))
+        self.mac = slim.Mac(slim.derive_key(secret, link_id), link_id)
+        return answer
+
+    def header(self, destination: pb.Name, **changes: object) -> pb.Header:
+        """From this peer."""
+        return header(**{"source": name(self.name, self.id), "destination": destination, **changes})
+
+    async def ask(self, kind: str, destination: pb.Name, **changes: object) -> pb.SubscriptionAck:
+        """Subscribe or unsubscribe, acknowledged."""
+        self._numbers += 1
+        inner = pb.Subscribe if kind == "subscribe" else pb.Unsubscribe
+        made = inner(header=self.header(destination, **changes), subscription_id=self._numbers)
+        await self.say(signed(pb.Message(**{kind: made}), self.mac))
+        ack = (await self.read()).subscription_ack
+        assert ack.subscription_id == self._numbers
+        return ack
+
+    async def subscribe(self, destination: "pb.Name | None" = None, **changes: object) -> None:
+        """To this name, or its own."""
+        own = name(self.name, self.id)
+        assert (await self.ask("subscribe", destination or own, **changes)).success
+
+    async def publish(self, destination: pb.Name, text: str = "", **changes: object) -> None:
+        """One message with this text."""
+        await self.say(signed(self.message(destination, text, **changes), self.mac))
+
+    def message(self, destination: pb.Name, text: str = "", **changes: object) -> pb.Message:
+        """One message with this text, not signed."""
+        made = publish(**{"source": name(self.name, self.id), "destination": destination, **changes})
+        made.publish.msg.app_payload.blob = text.encode()
+        return made
+
+    async def receive(self) -> pb.Publish:
+        """The next message of somebody else; its MAC is right."""
+        message = await self.read()
+        found = message.publish.header
+        assert found.header_mac == self.mac.of(preimage_tail(found))
+        return message.publish
+
+    async def text(self) -> str:
+        """That of the next message."""
+        return (await self.receive()).msg.app_payload.blob.decode()
+
+    async def status(self) -> grpc.StatusCode:
+        """With which the stream ends."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.call.code()

@@ -4,15 +4,15 @@ The first message of a stream is a link negotiation; from then on headers are si
 a client publishes becomes a native frame whose envelope carries all that receivers have in common, and each receiver
 gets it signed anew. Sessions are never looked at.
 
-An id stands for an agent only if it is the sender's own. All members of a group subscribe to one and the same id, which
-none of them has made: to the router they take part in the type, and what is for another id of it than a client has
-asked for is held back here. So who publishes to an id with any other fan-out than one reaches everybody who asked for
-it.
+An id of a subscription need not be an agent's: all members of a group subscribe to the same one. To the router such a
+subscription is one to the type, and what is for another id of it than a client has asked for is held back here. So who
+publishes to an id with any other fan-out than one reaches everybody who asked for it.
 """
 
 import asyncio
 import itertools
 import struct
+from collections import Counter
 from collections.abc import Container
 
 from agpd import __version__
@@ -46,10 +46,10 @@ class SlimSession(DialectSession[bytes]):
         self._frame_ids = itertools.count(1)
         self._mac: Mac | None = None
         self._texts: dict[Hashes, Names] = {}
-        # What was subscribed to: target -> the sources that asked for it.
-        self._asked: dict[bytes, set[bytes]] = {}
-        # An address of the router -> the targets that it stands for.
-        self._behind: dict[bytes, set[bytes]] = {}
+        self._asked: Counter[bytes] = Counter()  # subscribed target -> how many sources asked for it
+        # Address of the router -> the pairs of target and source that are behind it.
+        self._behind: dict[bytes, set[tuple[bytes, bytes]]] = {}
+        self._subscriptions = 0
         self._spoken: set[bytes] = set()  # its agents
         self._waiting = asyncio.get_running_loop().call_later(NEGOTIATION_TIMEOUT_S, self._too_late)
 
@@ -153,21 +153,30 @@ class SlimSession(DialectSession[bytes]):
     def _subscribe(self, source: Address, destination: Address) -> None:
         self._tell_texts(source)
         self._tell_texts(destination)
-        address = _routed(source, destination)
+        address, asked = _routed(source, destination), (destination.target, source.target)
+        if asked not in self._behind.get(address, ()):
+            # Beside the router's own count, which knows nothing of ids that are no agent's.
+            limits = self.hub.admission.limits
+            limit = limits.subscriptions_per_connection + limits.agents_per_connection
+            self.hub.admission.check_room(self._subscriptions, limit, Code.TOO_MANY_SUBSCRIPTIONS)
         self.foreign.subscribe(source.target, address)
-        self._asked.setdefault(destination.target, set()).add(source.target)
-        self._behind.setdefault(address, set()).add(destination.target)
+        behind = self._behind.setdefault(address, set())
+        if asked not in behind:
+            behind.add(asked)
+            self._asked[destination.target] += 1
+            self._subscriptions += 1
 
     def _unsubscribe(self, source: Address, destination: Address) -> None:
         """Once nobody of this client asks for any of the ids of a type, it takes no part in it any more."""
-        target, address = destination.target, _routed(source, destination)
-        askers = self._asked.get(target, set())
-        askers.discard(source.target)
+        address, asked = _routed(source, destination), (destination.target, source.target)
         behind = self._behind.get(address, set())
-        if askers or target not in behind:
+        if asked not in behind:
             return
-        del self._asked[target]
-        behind.discard(target)
+        behind.remove(asked)
+        self._subscriptions -= 1
+        self._asked[destination.target] -= 1
+        if not self._asked[destination.target]:
+            del self._asked[destination.target]
         if not behind:
             del self._behind[address]
             self.foreign.unsubscribe(address)
@@ -224,5 +233,8 @@ def _of_type(target: bytes) -> bytes:
 
 
 def _routed(source: Address, destination: Address) -> bytes:
-    """For which address of the router a subscription is: an agent's own, or a type."""
-    return destination.target if destination.id == source.id else _of_type(destination.target)
+    """For which address of the router a subscription is: the agent itself, or a type that it takes part in.
+
+    There it is reached under its own instance, so under another name with the same id too.
+    """
+    return destination.target if destination.target == source.target else _of_type(destination.target)
