@@ -2,7 +2,8 @@
 
 Everybody, one, or n distinct ones. Chance is passed in as `choose(n)`, uniform over 0 to n - 1. Members whose
 link is full are chosen only if there are not enough others. Nobody gets a message that it sent itself, and a link
-that does not hear itself gets nothing of its own agents. Separate agents and others get nothing from each other.
+that does not hear itself gets nothing of its own agents, and one copy of what is for several of them. Separate agents
+and others get nothing from each other.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
     """
     size = len(members)
     apart, separate = sender.apart, sender.separate
-    chosen: dict[InstanceEntry, None] = {}
+    chosen: dict[InstanceEntry | Link, InstanceEntry] = {}
     for _ in range(4 * n + 8):
         member = members[choose(size)]
         link, agent = member.link, member.agent
@@ -85,23 +86,27 @@ def _by_draw(members: list[InstanceEntry], sender: Agent, n: int, choose: Choose
             continue
         if agent.separate is not separate:
             continue
-        chosen[member] = None  # drawn before: nothing changes
+        chosen.setdefault(member if link.hears_itself else link, member)  # drawn before: nothing changes
         if len(chosen) == n:
-            return list(chosen)
-    rest = [member for member in members if member not in chosen]
-    return [*chosen, *_by_scan(rest, sender, n - len(chosen), choose)]
+            return list(chosen.values())
+    rest = [member for member in members if member not in chosen and member.link not in chosen]
+    return [*chosen.values(), *_by_scan(rest, sender, n - len(chosen), choose)]
 
 
 def _by_scan(members: list[InstanceEntry], sender: Agent, n: int, choose: Chooser) -> list[InstanceEntry]:
     ready: list[InstanceEntry] = []
     full: list[InstanceEntry] = []
     apart, separate = sender.apart, sender.separate
+    served: set[Link] = set()  # that get one copy, whoever of theirs it is for
     for member in members:
         link, agent = member.link, member.agent
         if link is None or agent is None or link is apart or agent is sender:
             continue
-        if agent.separate is separate:
-            (full if link.full else ready).append(member)
+        if agent.separate is not separate or link in served:
+            continue
+        if not link.hears_itself:
+            served.add(link)
+        (full if link.full else ready).append(member)
     if n <= len(ready):
         return _sample(ready, n, choose)
     return ready + _sample(full, min(n - len(ready), len(full)), choose)

@@ -250,3 +250,12 @@ def test_separate_agents_and_others_get_nothing_from_each_other(fanout: int, sep
     hops: list[Hop] = []
     add_observers(hops, watching, agent_of(sender))
     assert {hop.link for hop in hops} == suit
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 7])
+def test_a_link_that_does_not_hear_itself_gets_one_copy_for_all_of_its_agents(n: int) -> None:
+    shared = Pipe(hears_itself=False)
+    group = [member(number, shared if number % 2 else None) for number in range(12)]
+    for seed in range(20):
+        got = some(list(group), STRANGER, n, random.Random(seed).randrange)
+        assert len({entry.link for entry in got}) == len(got) == n
