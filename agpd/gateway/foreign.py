@@ -8,11 +8,13 @@ once it has subscribed to its own name, and leaves with the connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterator
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from agpd.errors import Code, Refused
 from agpd.gateway import acts
+from agpd.gateway.foreign_tables import Address, Wants, Way, Ways
 from agpd.names import Name, parse
 from agpd.wire import frames
 from agpd.wire.frames import Frame, Kind
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from agpd.gateway.link import Link
     from agpd.gateway.principal import Principal
     from agpd.routing.connections import Agent
+    from agpd.routing.subscriptions import InstanceEntry
 
-Address = TypeVar("Address", bound=Hashable)
+
 Contra = TypeVar("Contra", contravariant=True)
 
 
@@ -33,13 +36,14 @@ class Spelling(Protocol[Contra]):
     def spell(self, address: Contra) -> Name:
         """Its name, with an instance if the address has one. Raises `Refused`."""
 
+    def own(self, address: Contra) -> Name:
+        """The name of an agent of the peer, which nobody else gets until `disown`. Raises `Refused`."""
 
-class Way(NamedTuple):
-    """How messages go from one address of the peer to another: kind of frame, and both handles."""
+    def disown(self, address: Contra) -> None:
+        """The peer has it no longer."""
 
-    kind: int
-    source: int
-    destination: int
+    def settle(self) -> None:
+        """Handles will be shut: what the peer has said so far goes to the hub before."""
 
 
 class Foreign(Generic[Address]):
@@ -51,63 +55,68 @@ class Foreign(Generic[Address]):
         self._spelling = spelling
         self._agents: dict[Address, Agent] = {}
         self._addresses: dict[int, Address] = {}  # of agents by handle
-        self._ways: dict[tuple[Address, Address], Way] = {}
-        self._ways_to: dict[int, set[tuple[Address, Address]]] = {}  # destination handle -> its ways
-        self._wanted: dict[Address, dict[Address, None]] = {}  # subscribed address -> its subscribers
+        self._marks: dict[Address, str] = {}  # of agents that somebody else has the names of
+        self._ways: Ways[Address] = Ways()
+        self._wants: Wants[Address] = Wants()
+        self._acts = 0  # that are under way
+        self._moves = 0  # how often everybody has moved
+        self._must_move = False
         self.met: dict[int, Name] = {}  # what the handles mean that were announced to the link
 
     # -- what the peer asks for ------------------------------------------------------------------------
 
     def way(self, source: Address, destination: Address) -> Way:
         """How a message goes there. Raises `Refused`."""
-        found = self._ways.get((source, destination))
-        return self._find_way(source, destination) if found is None else found
+        return self._ways.get(source, destination) or self._find_way(source, destination)
 
     def _find_way(self, source: Address, destination: Address) -> Way:
-        agent = self.agent(source)
-        kind, number = self._open(agent, self._spelling.spell(destination))
-        way = Way(kind, agent.entry.number, number)
-        self._ways[source, destination] = way
-        self._ways_to.setdefault(number, set()).add((source, destination))
-        return way
+        moves = self._moves
+        with self._act():
+            agent = self.agent(source)
+            way = self._open(agent, self._spelling.spell(destination))
+            if way.kind == Kind.PUBLISH:  # the other kind lasts only as long as publishing is not permitted
+                self._ways.put(source, destination, way)
+        return way if moves == self._moves else self.way(source, destination)
 
-    def _open(self, agent: Agent, name: Name) -> tuple[Kind, int]:
-        """A handle of the name: to publish there, or, if that is not permitted, to answer whoever has written."""
+    def _open(self, agent: Agent, name: Name) -> Way:
+        """A way to publish there, or, if that is not permitted, to answer whoever has written."""
         hub, link = self._hub, self._link
+        writer = self._correspondent(name)
+        if writer is not None and not hub.may_send("publish", link, agent, writer):
+            return Way(Kind.REPLY, agent.entry.number, writer.number)
         if len(self._ways) >= hub.admission.limits.handles_per_connection:
-            self._forget_oldest()
-        try:
-            return Kind.PUBLISH, acts.open_name(hub, link, agent, name).number
-        except Refused as refusal:
-            if refusal.code is not Code.NOT_PERMITTED:
-                raise
-            for number in link.correspondents:
-                entry = hub.router.entries.get(number)
-                if entry is not None and entry.name == name:
-                    return Kind.REPLY, number
-            raise
+            # The peer shuts nothing: what it found longest ago is found anew if need be.
+            self._spelling.settle()
+            self._shut(self._ways.oldest())
+        number = acts.open_name(hub, link, agent, name).number
+        return Way(Kind.PUBLISH, agent.entry.number, number)
 
-    def _forget_oldest(self) -> None:
-        """The peer shuts nothing: what it has used longest ago is found anew if need be."""
-        way = next(iter(self._ways.values()))
-        self._forget_ways_to(way.destination)
-        acts.shut(self._hub, self._link, way.destination)
+    def _correspondent(self, name: Name) -> InstanceEntry | None:
+        """The agent of this name, if the peer has got a message of it."""
+        agent = self._hub.router.agent(name)
+        return None if agent is None or agent.entry.number not in self._link.correspondents else agent.entry
+
+    def _shut(self, number: int) -> None:
+        self._ways.forget_to(number)
+        acts.shut(self._hub, self._link, number)
         self._hub.withdraw_dead()
-
-    def _forget_ways_to(self, number: int) -> None:
-        for pair in self._ways_to.pop(number, ()):
-            del self._ways[pair]
 
     def agent(self, address: Address) -> Agent:
         """The agent that the peer calls so, registered if it is new. Raises `Refused`."""
         agent = self._agents.get(address)
-        if agent is None:
-            agent = self._register(address, self._spelling.spell(address))
-        return agent
+        return self._register(address) if agent is None else agent
 
-    def _register(self, address: Address, name: Name) -> Agent:
+    def _register(self, address: Address) -> Agent:
         hub, link = self._hub, self._link
-        agent, presence = acts.register(hub, link, name, takeover=self._may_take_over(name), listed=False)
+        name = self._spelling.own(address)
+        try:
+            if mark := self._marks.get(address, ""):
+                name = name.at(name.instance[:50] + mark)
+            takeover = self._may_take_over(name)
+            agent, presence = acts.register(hub, link, name, takeover=takeover, listed=False)
+        except Refused:
+            self._spelling.disown(address)
+            raise
         self._agents[address] = agent
         self._addresses[agent.entry.number] = address
         hub.tell(presence)
@@ -123,53 +132,100 @@ class Foreign(Generic[Address]):
 
     def subscribe(self, source: Address, destination: Address) -> None:
         """Let the peer get what is sent to `destination`: a type or topic, or one instance. Raises `Refused`."""
-        self._take_part(source, destination)
-        self._wanted.setdefault(destination, {})[source] = None
+        with self._act():
+            self._subscribe(source, destination)
 
-    def _take_part(self, source: Address, destination: Address) -> None:
+    def _subscribe(self, source: Address, destination: Address) -> None:
         name = self._spelling.spell(destination)
-        agent = self.agent(destination if name.is_instance else source)
-        topic = name.type_name
+        self.agent(source)  # is a claim, also where the agent is another
+        part = destination if name.is_instance else source, name.type_name
+        self._take_part(*part)
+        self._wants.add(source, destination, part)
+
+    def _take_part(self, address: Address, topic: Name) -> None:
+        hub, link, agent = self._hub, self._link, self.agent(address)
         try:
-            presence = acts.subscribe(self._hub, self._link, agent, topic)
-        except Refused as refusal:
-            if refusal.code is not Code.NAME_TAKEN:
+            presence = acts.subscribe(hub, link, agent, topic)
+        except Refused as refused:
+            if refused.code is not Code.NAME_TAKEN:
                 raise
             # Ids of a dialect need be distinct only within a type; in a topic two of them meet.
-            unique = _unique(agent.name.instance, agent.entry.number)
-            presence = acts.subscribe(self._hub, self._link, agent, topic, instance=unique)
-        self._hub.tell(presence)
+            unique = agent.name.instance[:50] + _mark(agent.entry.number)
+            presence = acts.subscribe(hub, link, agent, topic, instance=unique)
+        hub.tell(presence)
 
     def unsubscribe(self, destination: Address) -> None:
         """Undo every subscription of the peer to it. Without one it is no error."""
-        for source in self._wanted.pop(destination, ()):
-            name = self._spelling.spell(destination)
-            address = destination if name.is_instance else source
-            agent = self._agents.get(address)
-            if agent is not None:
-                self._hub.tell(acts.unsubscribe(self._hub, agent, name.type_name))
-                self._take_part_again([address])  # by its own name and by its type it takes part in the same
-                self._hub.withdraw_dead()
+        with self._act():
+            for address, topic in self._wants.remove(destination):
+                agent = self._agents.get(address)
+                if agent is not None:
+                    self._hub.tell(acts.unsubscribe(self._hub, agent, topic))
+            self._hub.withdraw_dead()
 
     # -- what changes ----------------------------------------------------------------------------------
 
     def addresses(self) -> Iterator[Address]:
         """All that the peer has named and that means something now."""
         yield from self._agents
-        yield from self._wanted
-        for _, destination in self._ways:
+        yield from self._wants.destinations()
+        for _, destination in self._ways.destinations():
             yield destination
 
     def respelled(self) -> None:
-        """What some addresses are spelled like has changed: everybody moves."""
-        addresses = list(self._agents)
-        for agent in self._agents.values():
+        """What some addresses are spelled like may have changed: then everybody moves, after what is under way."""
+        self._must_move = True
+        if not self._acts:
+            self._move()
+
+    @contextmanager
+    def _act(self) -> Iterator[None]:
+        """Whatever comes into use may be the text of a hash, and so make the peer's agents move: not meanwhile."""
+        self._acts += 1
+        try:
+            yield
+        finally:
+            self._acts -= 1
+            if self._must_move and not self._acts:
+                self._move()
+
+    def _move(self) -> None:
+        self._acts += 1
+        try:
+            while self._must_move:
+                self._must_move = False
+                if not self._stands():
+                    self._move_all()
+        finally:
+            self._acts -= 1
+
+    def _stands(self) -> bool:
+        """Is everything still spelled as it was? Others may have the same type in another organization."""
+        spell, entries = self._spelling.spell, self._hub.router.entries
+        return (
+            all(agent.name.type_name == spell(address).type_name for address, agent in self._agents.items())
+            and all(topic == spell(address).type_name for _, address, topic in self._wants.each())
+            and all(
+                number in entries and entries[number].name == spell(address)
+                for number, address in self._ways.destinations()
+            )
+        )
+
+    def _move_all(self) -> None:
+        self._moves += 1
+        self._spelling.settle()
+        wants, self._wants = list(self._wants.each()), Wants()
+        agents, self._agents = self._agents, {}
+        self._addresses.clear()
+        for number, _ in list(self._ways.destinations()):
+            self._shut(number)
+        for address, agent in agents.items():
             self._hub.tell(acts.unregister(self._hub, self._link, agent))
-        for table in (self._agents, self._addresses, self._ways, self._ways_to):
-            table.clear()
-        for address in addresses:
-            self._try(lambda: self._register(address, self._spelling.spell(address)))  # noqa: B023
-        self._take_part_again(self._agents)
+            self._spelling.disown(address)
+        for address in agents:
+            self._try(self.agent, address)
+        for source, destination, _ in wants:
+            self._try(self._subscribe, source, destination)
         self._hub.withdraw_dead()
 
     # -- what the gateway tells ------------------------------------------------------------------------
@@ -181,9 +237,26 @@ class Foreign(Generic[Address]):
         elif frame.kind == Kind.WITHDRAW:
             for number in frames.decode(frame.body, frames.Handles).numbers:
                 self.met.pop(number, None)
-                self._forget_ways_to(number)
+                self._ways.forget_to(number)
         elif frame.kind == Kind.ENDED:
-            self._lose(frame.destination, frames.decode(frame.body, frames.Refusal).code)
+            with self._act():
+                self._lose(frame.destination, frames.decode(frame.body, frames.Refusal).code)
+        elif frame.kind == Kind.REFUSED:
+            with self._act():
+                self._hear_refusal(frame, frames.decode(frame.body, frames.Refusal))
+
+    def _hear_refusal(self, frame: Frame, refusal: frames.Refusal) -> None:
+        if refusal.code == Code.TAKEN_OVER and frame.destination in self._addresses:
+            # An address in a topic has its owner now; the agent takes part in the topic by another one.
+            part = self._addresses[frame.destination], parse(refusal.detail).type_name
+            if part in self._wants and not self._try(self._take_part, *part):
+                self._wants.give_up(part)
+        elif refusal.code == Code.NO_ROUTE:
+            # The id that nobody has may have come to stand for somebody since.
+            destination = self._ways.destination(frame.source)
+            entry = self._hub.router.entries.get(frame.source)
+            if destination is not None and (entry is None or entry.name != self._spelling.spell(destination)):
+                self._shut(frame.source)
 
     def _lose(self, number: int, code: int) -> None:
         """An agent has lost its name: its permission, or to a newer connection of the same peer.
@@ -193,34 +266,33 @@ class Foreign(Generic[Address]):
         address = self._addresses.pop(number, None)
         if address is None:
             return
-        name = self._agents.pop(address).name
-        for pair in [pair for pair, way in self._ways.items() if way.source == number]:
-            self._ways_to[self._ways.pop(pair).destination].discard(pair)
-        if code != Code.TAKEN_OVER:
-            for sources in self._wanted.values():
-                sources.pop(address, None)
-        elif self._try(lambda: self._register(address, name.at(_unique(name.instance, number)))):
-            self._take_part_again([address])
+        del self._agents[address]
+        self._spelling.disown(address)
+        for left in self._ways.forget_from(number):
+            self._shut(left)
+        stays = code == Code.TAKEN_OVER
+        if stays:
+            self._marks[address] = _mark(number)
+            stays = self._try(self._register, address)
+        if not stays:
+            self._marks.pop(address, None)
+        for part in self._wants.of(address):
+            if not stays or not self._try(self._take_part, *part):
+                self._wants.give_up(part)
+        self._hub.withdraw_dead()
 
-    def _take_part_again(self, agents: Container[Address]) -> None:
-        for destination, sources in self._wanted.items():
-            for source in list(sources):
-                concerned = source in agents or destination in agents
-                if concerned and not self._try(lambda: self._take_part(source, destination)):  # noqa: B023
-                    del sources[source]
-
-    def _try(self, act: Callable[[], object]) -> bool:
+    def _try(self, act: Callable[..., object], *arguments: Any) -> bool:
         try:
-            act()
+            act(*arguments)
         except Refused as refusal:
             self._hub.refused[refusal.code] += 1
             return False
         return True
 
 
-def _unique(instance: str, number: int) -> str:
-    """An instance that nobody else has: handles are the gateway's own numbers."""
-    return f"{instance[:50]}-{number:08x}"
+def _mark(number: int) -> str:
+    """What makes an instance unique: handles are the gateway's own numbers."""
+    return f"-{number:08x}"
 
 
 def _same(one: Principal, other: Principal) -> bool:

@@ -5,7 +5,7 @@ by a hash alone gets the same name as all others as soon as anybody has told the
 """
 
 import logging
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol
 
 from agpd.errors import Refused
@@ -74,13 +74,13 @@ class Spellings:
                 known |= {names}
         self._ruled = known
 
-    def tell(self, names: Names) -> None:
-        """A client has told these texts, until `untell`. Raises `Refused`."""
-        self._changed(self.directory.learn(names))
+    def tell(self, names: Sequence[str], *, ours: bool = False) -> None:
+        """A client has told these texts, until `untell`; or, `ours`, who vouches for it. Raises `Refused`."""
+        self._changed(self.directory.learn(names, ours=ours))
 
-    def untell(self, names: Names) -> None:
+    def untell(self, names: Sequence[str], *, ours: bool = False) -> None:
         """It needs them no longer."""
-        self.directory.forget(names)
+        self.directory.forget(names, ours=ours)
 
     def _tell(self, name: Name) -> Iterable[int]:
         if name in self._told or is_reserved(name.organization):

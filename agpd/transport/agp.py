@@ -6,12 +6,13 @@ again at each receiver. Header types of sessions are never looked at: their numb
 
 import itertools
 import secrets
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from agpd.errors import Code, Refused
 from agpd.gateway.dialects import Dialect, dialect_of
-from agpd.names import Name
+from agpd.gateway.instance_ids import instance_segment
+from agpd.names import NAME_LIMIT, Name
 from agpd.transport.dialect import DialectSession
 from agpd.wire import agp
 from agpd.wire.agp import Said, Verb
@@ -47,7 +48,9 @@ class AgpSession(DialectSession[Address]):
         self._broadcasts = frozenset((FANOUT_ALL, *config.broadcast_fanouts))
         self._metadata_limit = config.metadata_limit_bytes
         self._ids = itertools.count(1)
-        self._texts: dict[Address, Names] = {}
+        self._texts: dict[Address, Sequence[str]] = {}
+        self._own_texts: Sequence[str] = ()  # what its certificate or token says of its names
+        self._own: dict[Address, Name] = {}  # its agents, whose ids are held for it
         self._held: dict[int, Name] = {}  # ids of native agents that the peer knows, by handle
         # Sessions of our own making: one for each native agent that writes, one for each request.
         self._session_ids = itertools.count(secrets.randbelow(agp.SESSION_ID_LIMIT))
@@ -56,46 +59,47 @@ class AgpSession(DialectSession[Address]):
         self._tell_own_names()
 
     def left(self) -> None:
+        spellings = self.dialects.spellings
         for names in self._texts.values():
-            self.dialects.spellings.untell(names)
-        for name in self._held.values():
-            self.dialects.spellings.ids.release(name)
+            spellings.untell(names)
+        if self._own_texts:
+            spellings.untell(self._own_texts, ours=True)
+        for name in [*self._held.values(), *self._own.values()]:
+            spellings.ids.release(name)
 
     def _tell_own_names(self) -> None:
-        """What its certificate or token says of its names need not come from the peer, which may never send texts."""
+        """They need not come from the peer, which may never send texts, and nobody else's leave no room for them."""
         assert self.link is not None
-        prefix = self.link.principal.speaks_as.prefix[:3]
-        if prefix:
-            organization, namespace, kind = (*prefix, "", "")[:3]
-            self._tell_names(((0, 0, 0), None), (organization, namespace, kind))
+        names = self.link.principal.speaks_as.prefix[:3]
+        if names:
+            self.dialects.spellings.tell(names, ours=True)
+            self._own_texts = names
 
     # ---- what the client says
 
     def hear(self, messages: list[bytes]) -> None:
         """Frames for what is published, all together; what comes between acts in its place."""
-        out: list[bytes] = []
-        try:
-            for data in messages:
-                try:
-                    said = agp.parse(data, self._metadata_limit)
-                    if (
-                        len(data) > agp.MESSAGE_LIMIT_BYTES
-                        and _forwarded_bytes(said) > agp.MESSAGE_LIMIT_BYTES
-                    ):
-                        self.note("too_large", bytes=len(data))
-                        continue
-                    if said.hints:
-                        self.dialects.counts["hints"] += 1
-                    if said.verb is Verb.PUBLISH:
-                        out.append(self._frame(said))
-                    else:
-                        self.take(b"".join(out))
-                        out.clear()
-                        self._subscription(said)
-                except Refused as refused:
-                    self.note(refused.code.name.lower(), detail=refused.detail)
-        finally:
-            self.take(b"".join(out))
+        assert self.link is not None
+        for data in messages:
+            if self.link.close_code is not None:
+                return
+            try:
+                self._hear_one(data)
+            except Refused as refused:
+                self.note(refused.code.name.lower(), detail=refused.detail)
+
+    def _hear_one(self, data: bytes) -> None:
+        said = agp.parse(data, self._metadata_limit)
+        if len(data) > agp.MESSAGE_LIMIT_BYTES and _forwarded_bytes(said) > agp.MESSAGE_LIMIT_BYTES:
+            self.note("too_large", bytes=len(data))
+            return
+        if said.hints:
+            self.dialects.counts["hints"] += 1
+        if said.verb is Verb.PUBLISH:
+            self.put(self._frame(said))
+        else:
+            self.settle()
+            self._subscription(said)
 
     def _frame(self, said: Said) -> bytes:
         """A Publish as a native frame. Raises `Refused`."""
@@ -130,20 +134,29 @@ class AgpSession(DialectSession[Address]):
             self.foreign.unsubscribe(destination)
             self._untell_names(destination)
             return
-        if said.names is not None:
-            self._tell_names(destination, said.names)
+        news = said.names is not None and self._tell_names(destination, said.names)
         try:
             self.foreign.subscribe(source, destination)
         except Refused:
-            self._untell_names(destination)
+            if news:
+                self._untell_names(destination)
             raise
 
-    def _tell_names(self, address: Address, names: Names) -> None:
-        """The texts of an address; only of the peer's own organization, so that nobody fills another's memory."""
+    def _tell_names(self, address: Address, names: Names) -> bool:
+        """The texts of an address, if they are news.
+
+        Only of the peer's own organization, so that nobody fills another's memory. One that is too long to be known is
+        not kept.
+        """
         assert self.link is not None
-        if address not in self._texts and self.link.principal.organization in ("", names[0]):
-            self.dialects.spellings.tell(names)
-            self._texts[address] = names
+        if address in self._texts or self.link.principal.organization not in ("", names[0]):
+            return False
+        kept = [text for text in names if len(text) <= NAME_LIMIT]
+        if kept[:1] != [names[0]]:
+            return False
+        self.dialects.spellings.tell(kept)
+        self._texts[address] = kept
+        return True
 
     def _untell_names(self, address: Address) -> None:
         names = self._texts.pop(address, None)
@@ -160,6 +173,18 @@ class AgpSession(DialectSession[Address]):
         instance = self.dialects.spellings.ids.instance_of(of_type, id_)
         assert instance is not None, "the id that means any is None"
         return of_type.at(instance)
+
+    def own(self, address: Address) -> Name:
+        """Its id, which is the client's choice, may stand for another instance."""
+        hashes, id_ = address
+        assert id_ is not None, "a source has one"
+        name = self.dialects.spellings.spell(hashes, self).at(instance_segment(id_))
+        self.dialects.spellings.ids.hold(name)
+        self._own[address] = name
+        return name
+
+    def disown(self, address: Address) -> None:
+        self.dialects.spellings.ids.release(self._own.pop(address))
 
     def uses(self, hashes: Container[int]) -> bool:
         return any(hash_ in hashes for (triple, _) in self.foreign.addresses() for hash_ in triple)

@@ -7,73 +7,29 @@ permission, quotas and slow receivers are decided where they are decided for eve
 
 import asyncio
 import logging
-import time
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import ClassVar, Generic, TypeVar, cast
 
-from agpd.config import FRAME_OVERHEAD_BYTES, Config
+from agpd.config import FRAME_OVERHEAD_BYTES
 from agpd.errors import AgpdError, Code, Fatal, Refused, code_of
 from agpd.gateway.dialects import Dialect
 from agpd.gateway.foreign import Foreign
-from agpd.gateway.hub import Hub
-from agpd.gateway.link import Link
+from agpd.gateway.link import Entry, Link
 from agpd.gateway.principal import Principal
-from agpd.gateway.rates import Rates, source_of
-from agpd.gateway.spellings import Spellings
+from agpd.gateway.rates import source_of
 from agpd.names import Name
-from agpd.telemetry.logs import event
-from agpd.transport.callers import Callers
+from agpd.routing.subscriptions import TypeEntry
+from agpd.transport.dialects import Dialects
 from agpd.transport.grpc import Call
 from agpd.transport.native import NativeProtocol
+from agpd.transport.portions import Portions
 from agpd.wire import frames
 from agpd.wire.frames import FIRST_DATA_KIND, LENGTH_SIZE, PREFIX, PREFIX_SIZE, Frame, Kind
 from agpd.wire.grpc import prefixed, status_of
 
-# Clients of AGP open a stream that has ended again at once, 250 times a second: from here on they wait for the answer.
-OPENINGS_PER_S = 5.0
-OPENINGS_BURST = 30
-OPENING_DELAY_LIMIT_S = 1.0
-NOTE_INTERVAL_S = 1.0
-
 Address = TypeVar("Address")
 _log = logging.getLogger(__name__)
-
-
-class Dialects:
-    """What the sessions of one gateway share. `counts` says how often something was ignored or dropped, and why."""
-
-    def __init__(
-        self, config: Config, hub: Hub, callers: Callers, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.config = config
-        self.hub = hub
-        self.callers = callers
-        self.spellings = Spellings(hub.router)
-        self.counts: Counter[str] = Counter()
-        self.openings = Rates(OPENINGS_PER_S, OPENINGS_BURST, clock)
-        self._clock = clock
-        self._noted: dict[str, tuple[float, int]] = {}  # reason -> when it was logged last, how many since
-        hub.types_changed = self.spellings.types_changed
-        hub.policy_changed = self.spellings.policy_changed
-        self.spellings.policy_changed(hub.admission.policy)
-
-    def note(self, reason: str, count: int = 1, **details: object) -> None:
-        """Count it, and log it at most once a second for each reason, with the number of those left out."""
-        self.counts[reason] += count
-        at, left_out = self._noted.get(reason, (-NOTE_INTERVAL_S, 0))
-        if (now := self._clock()) - at < NOTE_INTERVAL_S:
-            self._noted[reason] = at, left_out + count
-            return
-        self._noted[reason] = now, 0
-        event(_log, logging.INFO, "not delivered", reason=reason, count=count, left_out=left_out, **details)
-
-    def opening_delay_s(self, key: str) -> float:
-        """How long a call of this peer must wait for its answer; it is one call more."""
-        wait_s = min(self.openings.wait_s(key), OPENING_DELAY_LIMIT_S)
-        self.openings.note(key)
-        return wait_s
 
 
 class DialectSession(ABC, Generic[Address]):
@@ -92,11 +48,12 @@ class DialectSession(ABC, Generic[Address]):
         self._protocol: NativeProtocol | None = None
         self._foreign: Foreign[Address] | None = None
         self._closing = False
+        self._frames: list[bytes] = []  # of the peer, until they are put to the hub
+        self._portions: Portions | None = None
         self.pause_reading = call.pause_reading
         self.resume_reading = call.resume_reading
         self.get_write_buffer_size = call.get_write_buffer_size
         self.set_write_buffer_limits = call.set_write_buffer_limits
-        self.get_extra_info = call.get_extra_info
         call.pause_reading()
         self._entering = asyncio.get_running_loop().create_task(self._enter())
 
@@ -113,6 +70,13 @@ class DialectSession(ABC, Generic[Address]):
     @abstractmethod
     def spell(self, address: Address) -> Name:
         """What an address of the dialect is called. Raises `Refused`."""
+
+    def own(self, address: Address) -> Name:
+        """See `Spelling`."""
+        return self.spell(address)
+
+    def disown(self, address: Address) -> None:
+        """See `Spelling`."""
 
     @abstractmethod
     def uses(self, hashes: Container[int]) -> bool:
@@ -132,6 +96,17 @@ class DialectSession(ABC, Generic[Address]):
         assert self._foreign is not None, "nothing is read before"
         return self._foreign
 
+    def put(self, frame: bytes) -> None:
+        """A native frame of the peer. What is put goes to the hub together, at the latest after this `hear`."""
+        self._frames.append(frame)
+
+    def settle(self) -> None:
+        """Let the hub have what was put."""
+        if self._frames:
+            data = b"".join(self._frames)
+            self._frames.clear()
+            self.take(data)
+
     def take(self, data: bytes) -> None:
         """Native frames of the peer."""
         assert self._protocol is not None
@@ -144,7 +119,15 @@ class DialectSession(ABC, Generic[Address]):
 
     def respelled(self) -> None:
         """See `Speller`."""
-        self.foreign.respelled()
+        link = self.link
+        if self._foreign is None or link is None or link.close_code is not None:
+            return  # ended, and only the call is still there
+        try:
+            self._foreign.respelled()
+        except Exception:
+            # Somebody else has just used a name: a fault of ours must not cost him anything.
+            _log.exception("fault while agents of %s are renamed", self.call.peer)
+            self.hub.end(link, Code.INTERNAL)
 
     def note(self, reason: str, count: int = 1, **details: object) -> None:
         """Something of this peer was ignored or dropped."""
@@ -168,6 +151,8 @@ class DialectSession(ABC, Generic[Address]):
 
     def _open(self, principal: Principal) -> None:
         hub = self.hub
+        if hub.draining:  # meanwhile
+            raise Fatal(Code.SHUTTING_DOWN)
         limit = self.message_limit_bytes + FRAME_OVERHEAD_BYTES
         self._protocol = NativeProtocol(hub, None, principal, dialect=self.dialect, frame_limit_bytes=limit)
         self._protocol.connection_made(cast(asyncio.Transport, self))
@@ -182,21 +167,33 @@ class DialectSession(ABC, Generic[Address]):
         link.session.greeted()
         link.reassembly.limit = limit
         self._foreign = Foreign(hub, link, self)
+        self._portions = Portions(link, hub.turn.call_soon, self._hear)
         self.entered()
         self.call.begin()
-        self.call.resume_reading()
+        if not link.holds:  # as one of an organization that is over its rate
+            self.call.resume_reading()
 
     def messages(self, messages: list[bytes]) -> None:
         """All that one read has brought."""
+        assert self._portions is not None, "nothing is read before"
+        self._portions.take(messages)
+
+    def _hear(self, messages: list[bytes]) -> None:
         link = self.link
-        assert link is not None, "nothing is read before"
-        if link.close_code is not None:
-            return
+        assert link is not None
+        before = link.bytes_in
         try:
             self.hear(messages)
+            self.settle()
         except Fatal as fatal:
+            self.settle()
             self.note(f"ended: {fatal.detail}")
             self.hub.end(link, fatal.code, fatal.detail)
+            return
+        # Also what became no frame was read, and counts for the rate of the organization.
+        link.bytes_in = max(link.bytes_in, before + sum(map(len, messages)))
+        if link.meter is not None:
+            link.meter.charge()
 
     def half_closed(self) -> None:
         """The peer sends no more, so it wants no more."""
@@ -224,6 +221,13 @@ class DialectSession(ABC, Generic[Address]):
             self.left()
 
     # ---- the link's carrier
+
+    def get_extra_info(self, name: str) -> object:
+        """As a transport: `peername`, and how to ask what is kept here of what has come."""
+        return self._unread_bytes if name == "unread_bytes" else self.call.get_extra_info(name)
+
+    def _unread_bytes(self) -> int:
+        return self.call.unread_bytes + (0 if self._portions is None else self._portions.bytes_waiting)
 
     def write(self, data: bytes) -> None:
         """Native frames for the peer."""
@@ -303,11 +307,13 @@ class DialectSession(ABC, Generic[Address]):
         code = code_of(refusal.code)
         entry = self.hub.router.entries.get(frame.source)
         name = "" if entry is None else str(entry.name)
-        reason = self._why_unroutable(frame.source) if code is Code.NO_ROUTE else code.name.lower()
-        self.note(reason, refusal.count, destination=name)
+        reason = self._why_unroutable(entry) if code is Code.NO_ROUTE else code.name.lower()
+        if refusal.count:  # else it speaks of no message
+            self.note(reason, refusal.count, destination=name)
+        if self._foreign is not None:
+            self._foreign.hear(frame)
 
-    def _why_unroutable(self, number: int) -> str:
-        entry = self.hub.router.entries.get(number)
-        if entry is None or entry.name.is_instance:
-            return "unknown_id"
-        return "only_origin" if getattr(entry, "members", ()) else "unknown_type"
+    def _why_unroutable(self, entry: Entry | None) -> str:
+        if isinstance(entry, TypeEntry):
+            return "only_origin" if entry.members else "unknown_type"
+        return "only_origin" if entry is not None and entry.link is self.link else "unknown_id"

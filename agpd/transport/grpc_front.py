@@ -11,7 +11,7 @@ from agpd.errors import Code, Fatal
 from agpd.gateway.hub import Hub
 from agpd.transport import front
 from agpd.transport.callers import Identify
-from agpd.transport.dialect import Dialects
+from agpd.transport.dialects import Dialects
 from agpd.transport.grpc import Connection, Server, Service
 from agpd.transport.identity import LEEWAY_S
 from agpd.transport.listener import Listener

@@ -7,7 +7,7 @@ from agpd.config import Config
 from agpd.gateway.hub import Hub
 from agpd.transport import agp, slim, tunnel
 from agpd.transport.callers import Callers, Identify
-from agpd.transport.dialect import Dialects
+from agpd.transport.dialects import Dialects
 from agpd.transport.grpc import Service
 
 
