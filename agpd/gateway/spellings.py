@@ -5,7 +5,7 @@ by a hash alone gets the same name as all others as soon as anybody has told the
 """
 
 import logging
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from agpd.errors import Refused
@@ -17,18 +17,28 @@ from agpd.routing.router import Router
 from agpd.telemetry.logs import event
 from agpd.wire.hashes import Hashes, Names
 
-NAMELESS_LIMIT = 100_000  # with more, whoever spells is asked each time
+NAMELESS_PER_SPELLER = 8192  # hashes, before it is asked which of them it still uses
 _log = logging.getLogger(__name__)
 
 
 class Speller(Protocol):
     """A session that spells hashes."""
 
-    def uses(self, hashes: Container[int]) -> bool:
-        """Has it an agent, a subscription or a way with one of these?"""
+    def hashes(self) -> Iterator[int]:
+        """Those of its agents, subscriptions and ways."""
 
     def respelled(self) -> None:
-        """A text has become known for one of them, or is known no more."""
+        """A text may have become known for one of them."""
+
+
+class _Nameless:
+    """The hashes without text that a session has spelled, and how many they may be before some are forgotten."""
+
+    __slots__ = ("hashes", "limit")
+
+    def __init__(self) -> None:
+        self.hashes: set[int] = set()
+        self.limit = NAMELESS_PER_SPELLER
 
 
 class Spellings:
@@ -40,8 +50,9 @@ class Spellings:
         self._router = router
         self._told: dict[Name, Names] = {}
         self._ruled: frozenset[Names] = frozenset()  # what the policy speaks of
-        self._spellers: dict[Speller, None] = {}  # who has spelled a hash without text
-        self._nameless: set[int] = set()  # such hashes
+        # Hash without text -> who has spelled it; and the other way round.
+        self._spellers: dict[int, dict[Speller, None]] = {}
+        self._nameless: dict[Speller, _Nameless] = {}
         self._busy = False
         router.note_types()
 
@@ -107,23 +118,44 @@ class Spellings:
         name = self.directory.name(hashes)
         for hash_, segment in zip(hashes, name, strict=False):
             if is_reserved(segment):
-                self._spellers[speller] = None
-                if len(self._nameless) < NAMELESS_LIMIT:
-                    self._nameless.add(hash_)
+                self._note(hash_, speller)
         return name
+
+    def _note(self, hash_: int, speller: Speller) -> None:
+        mine = self._nameless.get(speller)
+        if mine is None:
+            mine = self._nameless[speller] = _Nameless()
+        if hash_ in mine.hashes:
+            return
+        if len(mine.hashes) >= mine.limit:
+            for unused in mine.hashes.difference(speller.hashes()):
+                self._forget(unused, speller)
+            mine.limit = max(NAMELESS_PER_SPELLER, 2 * len(mine.hashes))
+        mine.hashes.add(hash_)
+        self._spellers.setdefault(hash_, {})[speller] = None
+
+    def _forget(self, hash_: int, speller: Speller) -> None:
+        self._nameless[speller].hashes.discard(hash_)
+        spellers = self._spellers[hash_]
+        del spellers[speller]
+        if not spellers:
+            del self._spellers[hash_]
 
     def leave(self, speller: Speller) -> None:
         """It spells no more."""
-        self._spellers.pop(speller, None)
+        if speller in self._nameless:
+            for hash_ in list(self._nameless[speller].hashes):
+                self._forget(hash_, speller)
+            del self._nameless[speller]
 
     def _changed(self, hashes: Iterable[int]) -> None:
-        known = frozenset(hashes)
-        if len(self._nameless) < NAMELESS_LIMIT and known.isdisjoint(self._nameless):
-            return  # nobody has asked for them, as with nearly every new type
-        self._nameless -= known
-        for speller in list(self._spellers):
-            if speller.uses(known):
-                speller.respelled()
+        concerned: dict[Speller, None] = {}
+        for hash_ in hashes:
+            for speller in self._spellers.pop(hash_, ()):
+                self._nameless[speller].hashes.discard(hash_)
+                concerned[speller] = None
+        for speller in concerned:
+            speller.respelled()
 
 
 def _texts(name: Name) -> Names:

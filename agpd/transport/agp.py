@@ -6,7 +6,7 @@ again at each receiver. Header types of sessions are never looked at: their numb
 
 import itertools
 import secrets
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from agpd.errors import Code, Refused
@@ -186,8 +186,9 @@ class AgpSession(DialectSession[Address]):
     def disown(self, address: Address) -> None:
         self.dialects.spellings.ids.release(self._own.pop(address))
 
-    def uses(self, hashes: Container[int]) -> bool:
-        return any(hash_ in hashes for (triple, _) in self.foreign.addresses() for hash_ in triple)
+    def hashes(self) -> Iterator[int]:
+        for triple, _ in self.foreign.addresses():
+            yield from triple
 
     def _id_of(self, name: Name) -> int:
         """The id by which the client answers to this instance."""

@@ -8,7 +8,7 @@ permission, quotas and slow receivers are decided where they are decided for eve
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Container
+from collections.abc import Iterator
 from typing import ClassVar, Generic, TypeVar, cast
 
 from agpd.config import FRAME_OVERHEAD_BYTES
@@ -79,7 +79,7 @@ class DialectSession(ABC, Generic[Address]):
         """See `Spelling`."""
 
     @abstractmethod
-    def uses(self, hashes: Container[int]) -> bool:
+    def hashes(self) -> Iterator[int]:
         """See `Speller`."""
 
     def entered(self) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import struct
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Iterator
 
 from agpd import __version__
 from agpd.errors import Code, Refused, describe
@@ -205,12 +205,15 @@ class SlimSession(DialectSession[bytes]):
         high, low = address[_COMPONENTS.size : -8], address[-8:]
         return of_type.at(f"{PREFIXES[Dialect.SLIM]}{high[::-1].hex()}{low[::-1].hex()}")
 
-    def uses(self, hashes: Container[int]) -> bool:
-        return any(
-            hash_ in hashes
-            for address in self.foreign.addresses()
-            for hash_ in _COMPONENTS.unpack_from(address)
-        )
+    def own(self, address: bytes) -> Name:
+        return self.spell(address)
+
+    def disown(self, address: bytes) -> None:
+        """Nothing: an id of 128 bits is its agent's alone, there is nothing to keep for it."""
+
+    def hashes(self) -> Iterator[int]:
+        for address in self.foreign.addresses():
+            yield from _COMPONENTS.unpack_from(address)
 
     # ---- what the client is told
 
