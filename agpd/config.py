@@ -172,7 +172,7 @@ class Grpc(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _says("Connections of gRPC held at once; limits.connections bounds them together with all others."),
     ] = 5000
     streams_per_connection: Annotated[
-        int, Meta(ge=1, le=100_000), _says("Calls under way on one connection.")
+        int, Meta(ge=1, le=1000), _says("Calls under way on one connection.")
     ] = 100
     message_limit_bytes: Annotated[
         int, Meta(ge=4 * KIB, le=64 * MIB), _says("Longest message of a client; a longer one ends its call.")

@@ -54,6 +54,7 @@ class Call:
         "_stream",
         "_stuck",
         "_timer",
+        "_why",
         "deadline_s",
         "metadata",
         "path",
@@ -69,6 +70,7 @@ class Call:
         self._receiver: Receiver | None = None
         self._begun = False
         self._ending = False  # finished or aborted by us
+        self._why = ""  # it was ended with an error
         self._over = False  # and gone from the connection
         self._paused = False
         self._half_closed = False  # and the receiver has not heard of it
@@ -141,6 +143,7 @@ class Call:
         if self._ending:
             return
         self._connection.http2.drop(self._stream)
+        self._why = getattr(error, "detail", "") or str(error)
         if isinstance(error, AgpdError):
             self.finish(*status_of(error))
         else:

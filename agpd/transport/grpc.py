@@ -97,6 +97,8 @@ class Server:
 
     def drain(self) -> None:
         """Take no more connections, and ask clients to go elsewhere; calls go on."""
+        if self.draining:
+            return
         self.draining = True
         for connection in list(self.connections):
             connection.leave(final=False)

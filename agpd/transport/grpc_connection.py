@@ -26,6 +26,7 @@ FLUSH_BYTES = 128 * 1024
 ANSWERS_LIMIT_BYTES = 256 * 1024  # beside what the socket may hold; a peer that asks and asks does not read
 WORK_PER_READ = 2048  # units of `agpd.wire.http2` for one connection in one turn
 PINGS = 16
+GOODBYE_S = 0.5
 LINGER_S = 2.0
 LATE_S = 0.2
 
@@ -46,7 +47,8 @@ class Connection(asyncio.Protocol):
         self.calls: dict[Call, None] = {}
         self.transport: asyncio.Transport
         self._writable = True
-        self._closing = False
+        self._closing = False  # what comes is not looked at any more
+        self._gone = False  # and nothing is sent any more
         self._marked = False
         self._queued_for_work = False
         self._stuck: dict[Call, None] = {}
@@ -133,8 +135,7 @@ class Connection(asyncio.Protocol):
             server.go_on_with(self)
         elif self._queued_for_work:
             self._queued_for_work = False
-            if not self._closing:
-                self.transport.resume_reading()
+            self.transport.resume_reading()
         self.mark()
 
     def _take(self, each: http2.Event) -> None:
@@ -240,7 +241,9 @@ class Connection(asyncio.Protocol):
         if not self.calls:
             self.server.idle += 1
         self._stuck.pop(call, None)
-        self._served_at = self.loop.time()
+        self._served_at = now = self.loop.time()
+        if not self.calls and not self._closing and self._look_due > now + self.server.idle_timeout_s:
+            self._look_again_after(self.server.idle_timeout_s, self._look)
         self.loop.call_soon(self._tell, call, detail)
 
     def _tell(self, call: Call, detail: str) -> None:
@@ -263,7 +266,7 @@ class Connection(asyncio.Protocol):
         """Send what there is, as long as the socket takes it."""
         self._marked = False
         http, transport = self.http2, self.transport
-        if transport.is_closing():
+        if self._gone or transport.is_closing():
             return
         while self._writable:
             data = http.data_to_send(FLUSH_BYTES)
@@ -275,16 +278,26 @@ class Connection(asyncio.Protocol):
         if http.finished:
             finished, http.finished = http.finished, []
             for stream in finished:
-                self.forget(stream.owner, "")
+                self.forget(stream.owner, stream.owner._why)
         for call in list(self._stuck):
             if call._stream.queued <= call._low and call in self._stuck:
                 del self._stuck[call]
                 call._stuck = False
                 assert call._receiver is not None
                 call._receiver.resume_writing()
-        if self._closing and not transport.is_closing():
-            transport.close()
-            self._look_again_after(LINGER_S, transport.abort)
+        if self._closing:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """All is said. The peer closes now: if we did, with bytes of it unread, it might never see what was said."""
+        self._gone = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._look_again_after(GOODBYE_S, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self.transport.close()
+        self._look_again_after(LINGER_S, self.transport.abort)
 
     def _flush_answers(self) -> None:
         """The socket takes no more. Answers go into its buffer all the same, but only so many of them."""
@@ -381,6 +394,9 @@ class Connection(asyncio.Protocol):
         for call in list(self.calls):
             self.forget(call, detail)
         self._closing = True
+        if self._queued_for_work:
+            self._queued_for_work = False
+            self.transport.resume_reading()
         self.mark()
 
     def _cut(self, detail: str) -> None:

@@ -556,7 +556,7 @@ class Connection:
 
     def _fail(self, code: int, detail: str) -> None:
         self._goaway(self._highest, code, detail)
-        self.failed = True
+        self.failed, self.behind = True, False
         self._kept = bytearray()
         self._out.stop()
 

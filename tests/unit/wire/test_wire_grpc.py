@@ -45,6 +45,16 @@ def test_messages_come_out_as_they_went_in(messages, cuts):
     assert splitter.failure is None
 
 
+def test_an_open_message_is_not_copied_for_each_part_of_it():
+    splitter = Splitter(1000)
+    splitter.feed([prefixed(bytes(900))[:100]])
+    kept = splitter._kept
+    for _ in range(7):
+        assert splitter.feed([bytes(100)]) == []
+        assert splitter._kept is kept
+    assert splitter.feed([bytes(105)]) == [bytes(900)]
+
+
 def test_a_message_above_the_limit_is_refused_when_it_is_announced():
     splitter = Splitter(10)
     assert splitter.feed([prefixed(b"x" * 10) + prefixed(b"y" * 11)[:5]]) == [b"x" * 10]
