@@ -125,13 +125,15 @@ def join(
     endpoint: str,
     files: dict[str, str] | None = None,
     *,
+    auth: dict[str, str] | None = None,
     subscribe: bool = True,
     patience_s: float = PATIENCE_S,
 ) -> Agent:
-    """An agent at this endpoint whose own name is in force. `files`: "ca" and perhaps "certificate" and "key", for TLS.
+    """An agent at this endpoint whose own name is in force.
 
+    `files`: "ca" and perhaps "certificate" and "key", for TLS. `auth`: "token_file", or "username" and "password".
     Raises `Failed("refused")`.
     """
-    given = {"agent": name, "endpoint": endpoint, "files": files, "subscribe": subscribe}
+    given = {"agent": name, "endpoint": endpoint, "files": files, "auth": auth, "subscribe": subscribe}
     said = worker.call("join", within_s=patience_s + GRACE_S, patience_s=patience_s, **given)
     return Agent(worker, name, said["agent"], said["id"])

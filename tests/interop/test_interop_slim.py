@@ -11,6 +11,7 @@ import slim_dialogue
 from dialogue import Failed, Worker
 from gateways import Agpd
 from lab import fresh
+from office import Office, open_office
 from slim_dialogue import Agent
 
 BIG_BYTES = 1024 * 1024
@@ -188,8 +189,50 @@ def test_after_a_restart_of_the_gateway_all_subscriptions_are_there(worker: Work
         session = asker.session(answerer.name)
         asker.publish(session, "before")
         assert answerer.take()[0].text == "before"
+        # In order: a client whose attempt to reconnect is reset, as a crash may do, gives up without a word.
+        running.process.stop()
     with gateways.agpd(tmp_path, port=port):
         # What is published while a client is not connected is lost, or hangs until the next message; with the node of
         # the wheel too. So it is repeated, and the first that comes shows that both have subscribed again.
         assert heard_again(asker, session, answerer) == "again"
+    worker.call("leave_all")
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with open_office(tmp_path_factory.mktemp("secure")) as office:
+        office.tenant("acme")
+        yield office
+
+
+def talk(worker: Worker, office: Office, files: dict[str, str], **options: dict[str, str]) -> None:
+    """Two agents who connect so understand each other."""
+    ca = {"ca": str(office.world.directory / "ca.pem")}
+    asker, answerer = (
+        slim_dialogue.join(worker, fresh("agent"), office.gateway.url, ca | files, **options)  # type: ignore[arg-type]
+        for _ in range(2)
+    )
+    asker.publish(asker.session(answerer.name), "hello")
+    assert answerer.take()[0].text == "hello"
+    worker.call("leave_all")
+
+
+def test_a_certificate_a_token_and_a_secret(worker: Worker, office: Office, tmp_path: Path) -> None:
+    made = office.world.issue("acme/lab/*", "acme-lab")
+    talk(worker, office, {"certificate": str(made.certificate), "key": str(made.key)})
+    secret = office.client("acme.lab", "acme", "acme/lab/*")
+    (tmp_path / "token").write_text(office.token("acme", secret))
+    talk(worker, office, {}, auth={"token_file": str(tmp_path / "token")})
+    talk(worker, office, {}, auth={"username": secret.client, "password": secret.secret})
+
+
+def test_a_certificate_says_which_name_an_agent_may_have(worker: Worker, office: Office) -> None:
+    made = office.world.issue("acme/lab/slim-narrow", "narrow")
+    ca = str(office.world.directory / "ca.pem")
+    files = {"ca": ca, "certificate": str(made.certificate), "key": str(made.key)}
+    assert slim_dialogue.join(worker, "acme/lab/narrow", office.gateway.url, files).id
+    with pytest.raises(Failed) as failed:
+        slim_dialogue.join(worker, "acme/lab/another", office.gateway.url, files)
+    assert failed.value.kind == "refused"
+    assert "rejected" in str(failed.value)  # the client keeps the reason to itself
     worker.call("leave_all")

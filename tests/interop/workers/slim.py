@@ -28,6 +28,14 @@ def name(text: str, id_: str | None = None) -> Any:
     return slim.Name(*text.split("/")) if id_ is None else slim.Name.new_with_id(*text.split("/"), id=id_)
 
 
+def authentication(token_file: str = "", username: str = "", password: str = "") -> Any:
+    """A bearer token in a file, or a name and a password."""
+    if token_file:
+        every_minute = slim.StaticJwtAuth(token_file=token_file, duration=seconds(60))
+        return slim.ClientAuthenticationConfig.STATIC_JWT(every_minute)
+    return slim.ClientAuthenticationConfig.BASIC(slim.BasicAuth(username=username, password=password))
+
+
 class Agent:
     """One agent, its connection, sessions and messages."""
 
@@ -108,7 +116,13 @@ class Commands:
         )
 
     async def join(
-        self, agent: str, endpoint: str, files: dict[str, str] | None, subscribe: bool, patience_s: float
+        self,
+        agent: str,
+        endpoint: str,
+        files: dict[str, str] | None,
+        auth: dict[str, str] | None,
+        subscribe: bool,
+        patience_s: float,
     ) -> dict[str, Any]:
         """Connect an agent and, if so wanted, subscribe to its own name and wait for the acknowledgement."""
         number = next(self._numbers)
@@ -119,6 +133,8 @@ class Commands:
             config.tls.ca_source = slim.CaSource.FILE(path=files["ca"])
             if "certificate" in files:
                 config.tls.source = slim.TlsSource.FILE(cert=files["certificate"], key=files["key"])
+        if auth is not None:
+            config.auth = authentication(**auth)
         try:
             connection = await asyncio.wait_for(service.connect_async(config), patience_s)
             app = service.create_app_with_secret(name(agent), SECRET)

@@ -455,6 +455,13 @@ async def test_native_agents_and_slim_clients_get_nothing_from_each_other(world:
             await native.send(frame(to, fanout))
             refused = frames.decode((await native.expect(Kind.REFUSED)).body, frames.Refusal)
             assert refused.code == Code.NO_ROUTE
+    second = Client(world.channel().stream_stream(TUNNEL_PATH)())
+    await second.greet()
+    await second.join("acme/lab/slim-crew/two")
+    for _ in range(20):
+        await native.send(frame(crew, 1))
+        await second.expect(Kind.PUBLISH)
+    assert not world.counts["other_dialect"]
     await native.send(frames.encode(Kind.PING, id=7))
     while (kind := (await next_frame(native)).kind) != Kind.PONG:
         assert kind != Kind.PUBLISH
