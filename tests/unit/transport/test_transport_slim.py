@@ -1,6 +1,7 @@
 """agpd/transport/slim.py: bare clients of SLIM at a gateway, the link, subscriptions, delivery, and what is dropped."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ from agpd.transport.agp import PATH as AGP_PATH
 from agpd.transport.dialect import Dialects
 from agpd.transport.services import data_plane
 from agpd.transport.tunnel import PATH as TUNNEL_PATH
-from agpd.wire import frames, slim
+from agpd.wire import frames, hashes, slim
 from agpd.wire.envelope import Envelope, pack
 from agpd.wire.frames import Kind, encode_data
 
@@ -430,6 +431,100 @@ async def test_a_newer_stream_of_the_same_client_has_its_name(world: World) -> N
     await sender.publish(name("acme/lab/peer", (0, 1)), "to the newer")
     assert await new.text() == "to the newer"
     assert await alive(old)
+
+
+# names
+
+
+async def test_what_an_agent_is_called(world: World) -> None:
+    peer = await world.join("peer", 0x1F)
+    odd = world.dial()
+    odd.name = "acme/lab/Chief of staff"
+    await odd.negotiate()
+    await odd.subscribe()
+    agents = {str(agent.name) for link in world.gateway.hub.links for agent in link.sources.values()}
+    hashed = hashes.xxhash64("Chief of staff")
+    assert agents == {
+        f"acme/lab/slim-peer/slim-{0x1F:032x}",
+        f"acme/lab/slim-h-{hashed:016x}/slim-{1:032x}",
+    }
+    await peer.publish(name(odd.name, ANY), "x")
+    assert await odd.text() == "x"
+
+
+async def test_who_comes_later_is_reached_by_who_has_named_it_before(world: World) -> None:
+    sender = await world.join("sender")
+    await sender.publish(name("acme/lab/late", ANY), "too early")
+    assert await alive(sender)
+    (own,) = (agent.entry.number for link in world.gateway.hub.links for agent in link.sources.values())
+    late = await world.join("late")
+    await sender.publish(name(late.name, ANY), "in time")
+    assert await late.text() == "in time"
+    assert own in world.gateway.hub.router.entries  # nothing has moved
+
+
+def told_by_clients(world: World, monkeypatch: pytest.MonkeyPatch) -> "Counter[tuple[str, ...]]":
+    """How often each name has been told and not untold, from now on."""
+    spellings = world.dialects.spellings
+    told: Counter[tuple[str, ...]] = Counter()
+    tell, untell = spellings.tell, spellings.untell
+
+    def telling(names: "list[str]", *, ours: bool = False) -> None:
+        tell(names, ours=ours)
+        told[tuple(names)] += 1
+
+    def untelling(names: "list[str]", *, ours: bool = False) -> None:
+        untell(names, ours=ours)
+        told[tuple(names)] -= 1
+
+    monkeypatch.setattr(spellings, "tell", telling)
+    monkeypatch.setattr(spellings, "untell", untelling)
+    return told
+
+
+async def until_nobody_is_there(world: World) -> None:
+    async with asyncio.timeout(5):
+        while world.gateway.hub.links:
+            await asyncio.sleep(0.01)
+
+
+async def test_texts_are_told_once_and_forgotten_with_the_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TEXTS_LIMIT", 3)
+    monkeypatch.setattr(transport, "MENTIONED_LIMIT", 2)
+    told = told_by_clients(world, monkeypatch)
+    peer = await world.join()
+    for number in range(5):
+        await peer.publish(name(f"acme/lab/to-{number}", ANY))
+        await peer.subscribe(name(f"acme/lab/topic-{number}", ANY))
+    await peer.publish(name("acme/lab/to-4", ANY))
+    await peer.publish(name(f"acme/lab/{'x' * 300}", ANY))
+    assert await alive(peer)
+    assert ("acme", "lab") in told  # without the text that is too long
+    assert max(told.values()) == 1
+    assert sum(told.values()) == 5
+    peer.call.cancel()
+    await until_nobody_is_there(world)
+    assert not any(told.values())
+
+
+async def test_a_name_that_is_refused_leaves_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = TokenDesk()
+    async with world_of(desk) as world:
+        told = told_by_clients(world, monkeypatch)
+        peer = await world.join(token=desk.issue("acme/lab/slim-peer"))
+        assert told == {("acme", "lab", "peer"): 2}  # by the token, and by the client
+        assert not (await peer.ask("subscribe", name("acme/lab/never", ANY))).success
+        forged = name("acme/lab/nor-this", (0, 1))
+        await peer.publish(name("acme/lab/mentioned", ANY), source=forged)
+        await peer.publish(name("globex/lab/of-another", ANY))
+        await peer.subscribe()
+        told += Counter()  # without those at 0
+        assert told == {("acme", "lab", "peer"): 2, ("acme", "lab", "mentioned"): 1}
+        peer.call.cancel()
+        await until_nobody_is_there(world)
+        assert not any(told.values())
 
 
 # others
