@@ -252,11 +252,9 @@ class Foreign(Generic[Address]):
             if part in self._wants and not self._try(self._take_part, *part):
                 self._wants.give_up(part)
         elif refusal.code == Code.NO_ROUTE:
-            # The id that nobody has may have come to stand for somebody since.
             destination = self._ways.destination(frame.source)
-            entry = self._hub.router.entries.get(frame.source)
-            if destination is not None and (entry is None or entry.name != self._spelling.spell(destination)):
-                self._shut(frame.source)
+            if destination is not None and self._spelling.spell(destination).is_instance:
+                self._shut(frame.source)  # the id that nobody has may come to stand for somebody
 
     def _lose(self, number: int, code: int) -> None:
         """An agent has lost its name: its permission, or to a newer connection of the same peer.

@@ -15,6 +15,9 @@ from agpd._proto import agp_pb2 as pb
 from agpd.app import Gateway
 from agpd.config import Config, Limits, Listen
 from agpd.names import parse
+from agpd.transport.agp import AgpSession
+from agpd.transport.dialects import Dialects
+from agpd.transport.pki import Pair
 from agpd.wire import hashes
 from agpd.wire.hashes import Family
 
@@ -49,9 +52,9 @@ def name(text: str, id_: int | None = None, family: Family = Family.SIPHASH) -> 
 class AgpPeer:
     """One stream."""
 
-    def __init__(self, port: int, own: str, id_: int, metadata: Any = ()) -> None:
-        self.own, self.id = own, id_
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS)
+    def __init__(self, channel: grpc.aio.Channel, own: str, id_: int, metadata: Any = ()) -> None:
+        self.own, self.id, self.family = own, id_, Family.SIPHASH
+        self.channel = channel
         self.call = self.channel.stream_stream(PATH)(metadata=metadata)
         self._numbers = iter(range(1, 1 << 30))
 
@@ -63,7 +66,10 @@ class AgpPeer:
         return self
 
     def header(self, to: str, id_: int | None, fanout: int = 1, **more: Any) -> pb.Header:
-        return pb.Header(source=name(self.own, self.id), destination=name(to, id_), fanout=fanout, **more)
+        """`family`: of the destination, if it is another than its own."""
+        source = name(self.own, self.id, self.family)
+        destination = name(to, id_, more.pop("family", self.family))
+        return pb.Header(source=source, destination=destination, fanout=fanout, **more)
 
     async def send(self, message: "pb.Message | bytes") -> None:
         await self.call.write(message if isinstance(message, bytes) else message.SerializeToString())
@@ -113,23 +119,47 @@ class AgpPeer:
 class Office:
     """Clients of one gateway."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+    def __init__(self, gateway: Gateway, ca: bytes = b"") -> None:
+        self.gateway, self.ca = gateway, ca
         assert gateway.grpc is not None
         assert gateway.grpc.address is not None
         self.port = gateway.grpc.address[1]
         self.peers: list[AgpPeer] = []
 
     @property
-    def counts(self) -> dict[str, int]:
+    def dialects(self) -> Dialects:
         assert self.gateway.grpc is not None
         assert self.gateway.grpc.dialects is not None
-        return self.gateway.grpc.dialects.counts
+        return self.gateway.grpc.dialects
 
-    async def peer(self, own: str, id_: int, **how: Any) -> AgpPeer:
-        peer = AgpPeer(self.port, own, id_, how.pop("metadata", ()))
-        self.peers.append(peer)
-        return await peer.open(**how)
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.dialects.counts
+
+    @property
+    def sessions(self) -> list[AgpSession]:
+        """Those that stand, in the order in which they came."""
+        return [link.carrier for link in self.gateway.hub.links if isinstance(link.carrier, AgpSession)]
+
+    def channel(self, pair: Pair | None = None) -> grpc.aio.Channel:
+        """A connection of its own, with this certificate or without one."""
+        address = f"127.0.0.1:{self.port}"
+        if not self.ca:
+            return grpc.aio.insecure_channel(address, options=OPTIONS)
+        own = () if pair is None else (pair.key.read_bytes(), pair.certificate.read_bytes())
+        return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(self.ca, *own), OPTIONS)
+
+    def dial(
+        self, own: str, id_: int, *, pair: Pair | None = None, channel: Any = None, metadata: Any = ()
+    ) -> AgpPeer:
+        """A stream of which nothing is known yet."""
+        self.peers.append(AgpPeer(channel or self.channel(pair), own, id_, metadata))
+        return self.peers[-1]
+
+    async def peer(
+        self, own: str, id_: int, *, subscribe: bool = True, strings: bool = True, **how: Any
+    ) -> AgpPeer:
+        return await self.dial(own, id_, **how).open(subscribe=subscribe, strings=strings)
 
     async def until(self, done: Any) -> None:
         """Wait for what nothing announces."""
