@@ -13,7 +13,7 @@ from scenarios.agp_peer import AgpPeer, Office
 import agpd_client as agp
 from agpd.app import Gateway
 from agpd.config import Config, Grant, Limits, Listen, Tls
-from agpd.control.policy import OPERATOR_SIDE, Policy, Statement, operator_statements
+from agpd.control.policy import Policy, Statement, operator_statements
 from agpd.errors import Code
 from agpd.names import parse_pattern
 from agpd.transport.pki import Authority, Pair
@@ -298,7 +298,7 @@ async def test_an_agent_without_permission_ends_and_its_stream_goes_on(place: Pl
     await peer.subscribe(CHAT)
     await place.members(CHAT, 1)
 
-    denial = Statement(OPERATOR_SIDE, ("acme", "lab", "clerk"), "register", ("acme",), allow=False)
+    denial = Statement("acme", ("acme", "lab", "clerk"), "register", ("acme",), allow=False)
     place.gateway.hub.adopt(Policy.compiled([denial]))
     await place.until(lambda: place.state()[1] == 0)
     await peer.publish(ASKER, None, b"")
