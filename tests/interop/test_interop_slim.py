@@ -1,6 +1,8 @@
 """slim-bindings 3.3.8 at the gateway: point to point, groups, both with MLS, anycast, refusals, a restart."""
 
 import contextlib
+import re
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from gateways import Agpd
 from lab import fresh
 from office import Office, open_office
 from slim_dialogue import Agent
+from wheels import SLIM, python
 
 BIG_BYTES = 1024 * 1024
 
@@ -236,3 +239,15 @@ def test_a_certificate_says_which_name_an_agent_may_have(worker: Worker, office:
     assert failed.value.kind == "refused"
     assert "rejected" in str(failed.value)  # the client keeps the reason to itself
     worker.call("leave_all")
+
+
+def test_the_agent_of_the_page_is_answered(common: Agpd) -> None:
+    page = Path(__file__).parents[2] / "docs/howto/slim-clients.md"
+    [code] = re.findall(
+        r"^```\{\.python \.fragment\}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+    )
+    done = subprocess.run(
+        [str(python(SLIM)), "-c", code, common.url], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "answer: PING\n" in done.stdout
