@@ -184,3 +184,18 @@ def test_an_agent_that_leaves_is_no_source_any_more() -> None:
     assert [(each.name, each.present) for each in presence] == [(ME, False)]
     assert link.sources == {}
     assert acts.unregister(world.hub, link, agent) == []
+
+
+def test_who_comes_to_an_address_that_it_wrote_to_gets_nothing_of_its_own() -> None:
+    """Another agent of the same connection had it before, so the way there is known."""
+    world = World()
+    peer = world.peer()
+    one, other = peer.register("acme/lab/a/1"), peer.register("acme/lab/b/1")
+    other.subscribe(str(CHAT))
+    for _ in range(2):
+        one.publish("acme/lab/chat/1", b"x")
+        one.expect_delivery(b"x", to="acme/lab/chat/1", of="acme/lab/a/1")
+    other.ask(Kind.UNSUBSCRIBE, str(CHAT))
+    one.subscribe(str(CHAT))
+    one.publish("acme/lab/chat/1", b"to myself")
+    peer.expect_refused(Code.NO_ROUTE)

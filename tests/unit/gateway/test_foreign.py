@@ -42,9 +42,9 @@ class Spelled:
 
 
 class Peer:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, key: bytes = b"") -> None:
         self.world = world
-        self.link: Link = world.peer().link
+        self.link: Link = world.peer(key=key).link
         self.link.dialect, self.link.hears_itself = Dialect.AGP, False
         self.spelled = Spelled()
         self.foreign: Foreign[str] = Foreign(world.hub, self.link, self.spelled)
@@ -258,9 +258,16 @@ def test_nobody_moves_while_something_is_under_way(peer: Peer) -> None:
     [agent] = peer.link.sources.values()
     assert str(agent.name) == "acme/lab/better/agp-1"
     assert peer.members(CHAT) == 1
-    peer.spelled.renamed = {}
+    assert peer.spelled.settled == 1
+
+    def changed_again() -> None:
+        peer.spelled.renamed = {A: "lab/best/agp-1"}
+        peer.foreign.respelled()
+
+    peer.world.hub.types_changed = changed_again
     way = peer.foreign.way(A, "lab/new")
-    assert way.source in peer.link.sources
+    assert str(peer.link.sources[way.source].name) == "acme/lab/best/agp-1"
+    assert peer.foreign.way(A, "lab/new") is way
 
 
 def test_the_older_connection_does_not_get_its_name_back_by_moving() -> None:
@@ -287,6 +294,44 @@ def test_whoever_loses_an_address_in_a_topic_takes_part_by_another(peer: Peer) -
     assert peer.members(CHAT) == 2
     peer.foreign.unsubscribe(CHAT)
     assert peer.members(CHAT) == 1
+
+
+def test_whoever_did_not_want_it_any_more_loses_an_address_without_another(peer: Peer) -> None:
+    peer.foreign.subscribe(A, CHAT)
+    owner = Peer(peer.world)
+    owner.foreign.subscribe("lab/chat/agp-1", "lab/chat/agp-1")
+    peer.foreign.unsubscribe(CHAT)
+    peer.hear()
+    assert peer.members(CHAT) == 1
+
+
+def test_only_the_same_key_takes_a_name_over() -> None:
+    world = World()
+    holder, twin, stranger = Peer(world, b"1"), Peer(world, b"1"), Peer(world, b"2")
+    holder.foreign.agent(A)
+    assert code(stranger.foreign.agent, A) is Code.NAME_TAKEN
+    assert twin.foreign.agent(A).registered
+    assert not holder.link.sources
+
+
+def test_nobody_takes_a_name_over_from_itself(peer: Peer) -> None:
+    agent = peer.foreign.agent(A)
+    peer.spelled.renamed = {B: A}
+    assert code(peer.foreign.agent, B) is Code.NAME_TAKEN
+    assert agent.registered
+
+
+def test_who_could_not_stay_beside_the_newer_has_its_name_when_that_has_gone() -> None:
+    world = World()
+    older, newer = Peer(world), Peer(world)
+    older.foreign.subscribe(A, A)
+    newer.foreign.agent(A)
+    older.spelled.renamed = {A: "lab/a/native"}
+    older.hear()
+    assert older.members("lab/a") == 0
+    older.spelled.renamed = {}
+    world.hub.end(newer.link, Code.GOODBYE)
+    assert str(older.foreign.agent(A).name) == "acme/" + A
 
 
 def test_what_an_agent_without_permission_wanted_is_forgotten(peer: Peer) -> None:

@@ -218,6 +218,7 @@ async def test_who_loses_an_address_in_a_topic_still_gets_the_topic(office: Offi
     assert [await clerk.body(), await owner.body()] == [b"to all", b"to all"]
     await asker.publish(CHAT, 7, b"by id")
     assert await owner.body() == b"by id"
+    assert office.counts == {}  # no message was refused
 
 
 async def test_several_agents_of_one_connection_get_one_copy(office: Office) -> None:
@@ -469,6 +470,18 @@ async def test_a_client_of_an_organization_over_its_rate_is_not_read_from_the_st
     assert len(hub.router._connections.agents) == 1
     hub.quotas.set("acme", Allowance())
     await office.members(ASKER, 2)
+
+
+async def test_what_becomes_no_message_counts_for_the_rate_too(office: Office) -> None:
+    hub, desk = office.gateway.hub, TokenDesk()
+    hub.tokens = desk.tokens()
+    peer = await office.peer(ASKER, 1, metadata=bearer(desk))
+    await office.members(ASKER, 1)
+    hub.quotas.set("acme", Allowance(bytes_per_second=1000))
+    [session] = office.sessions
+    for _ in range(50):
+        await peer.subscribe(CHAT)
+    await office.until(lambda: session.link is not None and session.link.holds)
 
 
 async def test_as_many_streams_as_there_may_be_connections() -> None:
