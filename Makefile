@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test attacks interop check lint types contracts docs demo bench bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
+.PHONY: help setup test attacks interop check lint types contracts docs demo bench bench-agp bench-peers bench-compare bench-control bench-native scale tenants memory fuzz fuzz-long asan fuzz-api proto wheels coverage clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -77,6 +77,9 @@ bench-native: setup ## build the load generator in C and test it, with sanitizer
 
 memory: setup ## bytes for each connection and subscription, and what the collector costs; results in bench/results
 	$(BIN)/python -m bench.memory
+
+bench-agp: setup ## what an AGP message costs, beside a relay on grpc.aio and the wheel's own gateway, about 3 minutes
+	$(BIN)/python -m bench.agp
 
 bench-compare: setup ## ratios of two results: A=old.json B=new.json, or the last two
 	$(BIN)/python -m bench.load compare $(A) $(B)

@@ -116,7 +116,7 @@ class Channel(asyncio.Protocol):
         )
         if count <= 0:
             return 0
-        slabs, at = pool.slabs, self._at
+        slabs, at = pool.slabs, self._at % len(pool.slabs)  # where an earlier pool ended
         count = min(count, len(slabs) - at)
         self._transport.write(b"".join(slabs[at : at + count]))
         self._at = (at + count) % len(slabs)
