@@ -8,6 +8,7 @@ once it has subscribed to its own name, and leaves with the connection.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -115,11 +116,17 @@ class Foreign(Generic[Address]):
             takeover = self._may_take_over(name)
             agent, presence = acts.register(hub, link, name, takeover=takeover, listed=False)
         except Refused:
+            self._marks.pop(address, None)
             self._spelling.disown(address)
             raise
+        number = agent.entry.number
+        before = self._addresses.get(number)
         self._agents[address] = agent
-        self._addresses[agent.entry.number] = address
+        self._addresses[number] = address
         hub.tell(presence)
+        if before is not None and before != address:
+            # It had lost the name to another connection, has not heard of it, and another address has the name back.
+            self._part_from(before, number, stays=True)
         return agent
 
     def _may_take_over(self, name: Name) -> bool:
@@ -220,6 +227,8 @@ class Foreign(Generic[Address]):
         for number, _ in list(self._ways.destinations()):
             self._shut(number)
         for address, agent in agents.items():
+            if not agent.registered:  # somebody has taken its name, which it will hear
+                self._marks[address] = _mark(next(_losses))
             self._hub.tell(acts.unregister(self._hub, self._link, agent))
             self._spelling.disown(address)
         for address in agents:
@@ -261,19 +270,21 @@ class Foreign(Generic[Address]):
 
         Then only the name has gone there. What the peer has subscribed to, it goes on to get.
         """
-        address = self._addresses.pop(number, None)
-        if address is None:
-            return
+        address = self._addresses.get(number)
+        if address is None or self._agents[address].registered:
+            return  # it has moved since, and may have come to the same handle
+        del self._addresses[number]
+        self._part_from(address, number, stays=code == Code.TAKEN_OVER)
+
+    def _part_from(self, address: Address, number: int, *, stays: bool) -> None:
+        """What the address was called is not its name any more; if it `stays`, it is called something else."""
         del self._agents[address]
         self._spelling.disown(address)
         for left in self._ways.forget_from(number):
             self._shut(left)
-        stays = code == Code.TAKEN_OVER
         if stays:
-            self._marks[address] = _mark(number)
+            self._marks[address] = _mark(next(_losses))
             stays = self._try(self._register, address)
-        if not stays:
-            self._marks.pop(address, None)
         for part in self._wants.of(address):
             if not stays or not self._try(self._take_part, *part):
                 self._wants.give_up(part)
@@ -288,8 +299,11 @@ class Foreign(Generic[Address]):
         return True
 
 
+_losses = itertools.count(1)
+
+
 def _mark(number: int) -> str:
-    """What makes an instance unique: handles are the gateway's own numbers."""
+    """What makes an instance unique: numbers of the gateway's own."""
     return f"-{number:08x}"
 
 

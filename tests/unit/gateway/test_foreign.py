@@ -8,7 +8,6 @@ from scenarios.harness import World
 from agpd.errors import Code, Refused
 from agpd.gateway.dialects import Dialect
 from agpd.gateway.foreign import Foreign
-from agpd.gateway.link import Link
 from agpd.names import Name, parse
 from agpd.wire import frames
 from agpd.wire.frames import Frame, Kind
@@ -44,18 +43,24 @@ class Spelled:
 class Peer:
     def __init__(self, world: World, key: bytes = b"") -> None:
         self.world = world
-        self.link: Link = world.peer(key=key).link
+        connection = world.peer(key=key)
+        self.link, self.carrier = connection.link, connection.carrier
         self.link.dialect, self.link.hears_itself = Dialect.AGP, False
         self.spelled = Spelled()
         self.foreign: Foreign[str] = Foreign(world.hub, self.link, self.spelled)
 
-    def hear(self) -> None:
+    @property
+    def unheard(self) -> bytes:
         """What the gateway has for the peer."""
-        for data in self.link.queue:
-            for each in frames.apart(data):
-                self.foreign.hear(frames.parse(each))
+        return bytes(self.carrier.sent) + b"".join(self.link.queue)
+
+    def hear(self) -> None:
+        data = self.unheard
+        self.carrier.sent.clear()
         self.link.queue.clear()
         self.link.queued = 0
+        for each in frames.apart(data):
+            self.foreign.hear(frames.parse(each))
 
     def members(self, topic: str) -> int:
         found = self.world.hub.router._subscriptions.find_type(parse("acme/" + topic))
